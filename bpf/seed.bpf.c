@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * seed.bpf.c - what exists already. Two iterators: all fds of all tables, and
+ * all files that the hooks know of (those that no fd refers to included).
+ * Both write facts of the same shape as the live hooks.
+ */
+
+/* scan.bpf.c loads all it has; in the large object nothing is loaded unasked. */
+#ifdef TW_SCAN_ONLY
+#define SEED_SEC(name) name
+#else
+#define SEED_SEC(name) "?" name
+#endif
+
+/* A fact is too large for the stack beside everything else. One scan at a time runs on a CPU: no preemption. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tw_event);
+} scratch SEC(".maps");
+
+static __always_inline struct tw_event *scratch_event(__u32 type)
+{
+	__u32 zero = 0;
+	struct tw_event *e = bpf_map_lookup_elem(&scratch, &zero);
+
+	if (!e)
+		return NULL;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->time_ns = bpf_ktime_get_boot_ns();
+	e->type = type;
+	e->fd = -1;
+	return e;
+}
+
+/*
+ * File and device as they are now. Without rtnl: a device that is going away
+ * is left out, and user space puts the details right from an rtnetlink dump.
+ */
+static __always_inline void fill_binding(struct tw_event *e, const struct file *file)
+{
+	const struct net_device *dev;
+	const struct sock *sk;
+	bool detached;
+	__u64 gen;
+
+	dev = file_dev(file, &detached);
+	if (!dev) {
+		e->flags |= TW_F_UNBOUND;
+		/* RCV_SHUTDOWN: tun_detach_all() leaves it on the queues of a dead device, tun_attach() clears it */
+		sk = BPF_CORE_READ(file, private_data);
+		if (BPF_CORE_READ(sk, sk_shutdown) & 1)
+			e->flags |= TW_F_ORPHANED;
+		return;
+	}
+	gen = dev_gen(dev);
+	/*
+	 * Asked after the generation was made: a device that is still
+	 * registered now will be seen to go by the hook, which takes the
+	 * generation back.
+	 */
+	if (compat_reg_state(dev) != 1 /* NETREG_REGISTERED */) {
+		e->flags |= TW_F_UNBOUND;
+		return;
+	}
+	if (detached)
+		e->flags |= TW_F_DETACHED;
+	fill_dev(e, dev, gen);
+	if (e->has & TW_HAS_TUN)
+		e->has |= TW_HAS_QUEUES; /* their number only */
+}
+
+#define NSFS_MAGIC 0x6e736673 /* uapi/linux/magic.h */
+
+/* A namespace may be alive by an open fd only: then this is the way to it. */
+static __always_inline int scan_nsfd(struct bpf_iter__task_file *ctx, struct task_struct *task, struct file *file)
+{
+	struct tw_event *e = scratch_event(TW_SCAN_NSFD);
+
+	if (!e)
+		return 0;
+	fill_task_from(e, task);
+	e->fd = ctx->fd;
+	e->has |= TW_HAS_FD;
+	e->dev.netns = file->f_inode->i_ino;
+	bpf_seq_write(ctx->meta->seq, e, sizeof(*e));
+	return 0;
+}
+
+SEC(SEED_SEC("iter/task_file"))
+int iter_task_file(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct tw_file_entry *entry;
+	struct files_struct *table;
+	struct tw_event *e;
+	__u32 fd = ctx->fd;
+
+	if (!task || !file)
+		return 0;
+	if (!is_our_rdev(file->f_inode->i_rdev)) {
+		if (file->f_inode->i_sb->s_magic == NSFS_MAGIC)
+			return scan_nsfd(ctx, task, file);
+		return 0;
+	}
+	if (file->f_mode & TW_FMODE_PATH)
+		return 0;
+	e = scratch_event(TW_SCAN_FD);
+	if (!e)
+		return 0;
+	table = task->files;
+	/* the iterator may have got hold of the file just before it was closed: believe only the slot, now */
+	if (table_file(table, fd) != file)
+		return 0;
+	entry = file_entry((__u64)file);
+	if (entry)
+		entry->announced = 1;
+	if (!dev_gens) /* the tracepoint backend sees a close only of slots that it knows */
+		slot_remember(table, fd, file, BPF_CORE_READ(task, tgid));
+	fill_file(e, file, entry ? entry->gen : 0);
+	fill_task_from(e, task);
+	if (e->task.pid == self_tgid)
+		e->flags |= TW_F_SELF;
+	e->fd = fd;
+	e->table = (__u64)table;
+	e->has |= TW_HAS_FD | TW_HAS_TABLE;
+	fill_binding(e, file);
+	bpf_seq_write(ctx->meta->seq, e, sizeof(*e));
+	return 0;
+}
+
+#ifndef TW_SCAN_ONLY
+/* TW_SCAN_FILE for a living file; TW_FILE_RELEASE for one that went unseen (tracepoint backend). */
+SEC("?iter/bpf_map_elem")
+int iter_files(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct tw_file_entry *value = ctx->value;
+	__u64 *key = ctx->key;
+	struct tw_event *e;
+	struct file *file;
+	__u32 rdev;
+	bool alive;
+
+	if (!key || !value)
+		return 0;
+	file = (void *)*key;
+	e = scratch_event(TW_SCAN_FILE);
+	if (!e)
+		return 0;
+	/* the address may be another file's by now: the driver's private data is the witness */
+	rdev = file_rdev(file);
+	alive = compat_file_alive(file) && (value->kind ? rdev == TW_VHOST_RDEV : is_our_rdev(rdev)) &&
+		(__u64)BPF_CORE_READ(file, private_data) == value->priv;
+	if (alive && value->kind)
+		return 0;
+	/* with hooks on files, their end is told by the hook, in order with all else */
+	if (!alive && dev_gens)
+		return 0;
+	e->file.addr = (__u64)file;
+	e->file.gen = value->gen;
+	e->has |= TW_HAS_FILE;
+	if (alive) {
+		fill_file(e, file, value->gen);
+		fill_binding(e, file);
+	} else if (value->kind) {
+		e->type = TW_VHOST;
+		e->vhost.owner = (__u64)file;
+		e->flags |= TW_F_VHOST_GONE | TW_F_UNBOUND;
+		e->has = 0;
+	} else {
+		e->type = TW_FILE_RELEASE;
+	}
+	bpf_seq_write(ctx->meta->seq, e, sizeof(*e));
+	return 0;
+}
+#endif /* !TW_SCAN_ONLY */
