@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bindings_file.c - live facts about files, the fds that hold them, and vhost-net. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings_private.h"
+
+/* --- files ------------------------------------------------------------------- */
+
+/*
+ * `open` for a file that is talked of before any fd of it was seen (io_uring's
+ * direct descriptors have none). Whoever opened it did that, else whoever
+ * works on it now.
+ */
+void file_announce(const struct cx *cx, struct file_node *f)
+{
+	const struct tw_event *fact = cx->fact;
+	struct change c;
+	bool own;
+
+	if (f->file.announced || cx->quiet)
+		return;
+	f->file.announced = true;
+	c = change_of(cx, EV_OPEN, NULL, f);
+	own = fact && (((fact->has & TW_HAS_FILE) && fact->file.gen == f->file.gen) ||
+		       ((fact->flags & TW_F_IN_IOCTL) && fact->ctx_file == f->file.gen));
+	if (f->opener.pid)
+		change_task(&c, &f->opener);
+	else if (!own)
+		change_task(&c, NULL);
+	tell(cx, &c);
+}
+
+/* A struct file has one life at a time: an older one at this address is dead. */
+static void evict_addr(const struct cx *cx, const struct file_node *f)
+{
+	struct cx u = unseen(cx);
+	struct link *l, *next;
+
+	if (!f->file.f.addr)
+		return;
+	for (l = table_first(&cx->b->file_addr, hash_words(f->file.f.addr, 0, 0)); l; l = next) {
+		struct file_node *old = container(l, struct file_node, by_addr);
+
+		next = table_next(l);
+		/* seen by a scan since: then it is the younger life, and f the dead one */
+		if (old == f || old->file.f.addr != f->file.f.addr || stale(cx->time_ns, old->file.seen_ns))
+			continue;
+		file_release(&u, old, UINT64_MAX);
+		/* one is all there can be, and `next` may not outlive the release */
+		return;
+	}
+}
+
+struct file_node *file_live(struct cx *cx, uint64_t gen, int *err)
+{
+	struct bindings *b = cx->b;
+	struct file_node *f = file_by_gen(b, gen);
+
+	*err = 0;
+	if (!f) {
+		if ((cx->fact->flags & TW_F_SELF) || gone_has(b, GONE_FILE, gen, 0, 0, cx->time_ns))
+			return NULL;
+		f = file_new(b, gen);
+		if (!f) {
+			*err = -ENOMEM;
+			return NULL;
+		}
+		file_learn(b, f, cx->fact);
+		evict_addr(cx, f);
+	} else {
+		file_learn(b, f, cx->fact);
+	}
+	if (cx->time_ns > f->live_ns)
+		f->live_ns = cx->time_ns;
+	return f;
+}
+
+int apply_file_open(struct cx *cx)
+{
+	struct file_node *f;
+	int err;
+
+	if (cx->fact->flags & TW_F_SELF)
+		return 0;
+	f = file_live(cx, cx->fact->file.gen, &err);
+	if (!f)
+		return err;
+	if (!f->file.opened_ns)
+		f->file.opened_ns = cx->time_ns;
+	if (cx->actor && !f->opener.pid)
+		f->opener = *cx->actor;
+	return 0;
+}
+
+static void vhost_give_back(const struct cx *cx, struct vhost_node *v)
+{
+	struct file_node *f = v->file;
+	struct change c;
+
+	table_del(&cx->b->vhost_owner, &v->by_owner);
+	TAILQ_REMOVE(&f->vhosts, v, of_file);
+	free(v);
+	if (--f->file.vhost_queues)
+		return;
+	c = change_of(cx, EV_VHOST, dev_of(f), f);
+	c.has |= CH_VALUE;
+	c.value = false;
+	tell(cx, &c);
+}
+
+/* What held the file until now, as far as we were told, let go of it unseen. */
+void file_release(const struct cx *cx, struct file_node *f, uint64_t until)
+{
+	struct bindings *b = cx->b;
+	struct hold_node *h;
+	struct change c;
+	size_t i, n = 0;
+
+	file_announce(cx, f);
+	TAILQ_FOREACH(h, &f->holds, of_file)
+		b->hold_sort[n++] = h;
+	if (n)
+		qsort(b->hold_sort, n, sizeof(*b->hold_sort), hold_by_pid);
+	for (i = 0; i < n; i++)
+		hold_drop(cx, b->hold_sort[i], HOW_UNKNOWN, NULL);
+	while (!TAILQ_EMPTY(&f->vhosts))
+		vhost_give_back(cx, TAILQ_FIRST(&f->vhosts));
+
+	/* as it is after this; where a hook sees the device, the exact number follows */
+	if (f->file.state == FILE_BOUND && f->file.dev->d.queues)
+		dev_of(f)->dev.d.queues--;
+	c = change_of(cx, EV_RELEASE, dev_of(f), f);
+	tell(cx, &c);
+	gone_add(b, GONE_FILE, f->file.gen, 0, 0, until);
+	file_free(b, f);
+}
+
+int apply_file_release(struct cx *cx)
+{
+	struct file_node *f = file_by_gen(cx->b, cx->fact->file.gen);
+
+	if (f) {
+		file_learn(cx->b, f, cx->fact);
+		file_release(cx, f, UINT64_MAX);
+	} else {
+		gone_add(cx->b, GONE_FILE, cx->fact->file.gen, 0, 0, UINT64_MAX);
+	}
+	return 0;
+}
+
+/* --- fds ------------------------------------------------------------------------ */
+
+/* The first hold of a file is told as its open. */
+void hold_tell(const struct cx *cx, struct hold_node *h)
+{
+	struct file_node *f = container(h->hold.file, struct file_node, file);
+	struct change c;
+
+	if (cx->quiet)
+		return;
+	c = change_of(cx, f->file.announced ? EV_HOLD : EV_OPEN, dev_of(f), f);
+	change_task(&c, &h->hold.task);
+	c.has |= CH_FD;
+	c.fd = h->hold.fd;
+	h->announced = true;
+	f->file.announced = true;
+	tell(cx, &c);
+}
+
+void hold_drop(const struct cx *cx, struct hold_node *h, enum how how, const struct tw_task *who)
+{
+	struct file_node *f = container(h->hold.file, struct file_node, file);
+	struct change c = change_of(cx, EV_DROP, dev_of(f), f);
+
+	change_task(&c, who ? who : &h->hold.task);
+	c.has |= CH_FD;
+	c.fd = h->hold.fd;
+	c.how = how;
+	tell(cx, &c);
+	/* a scan that is under way may have read the slot before */
+	if (cx->b->scan.on)
+		gone_add(cx->b, GONE_HOLD, h->hold.table, (uint32_t)h->hold.fd, f->file.gen, cx->time_ns);
+	hold_free(cx->b, h);
+}
+
+int apply_fd_install(struct cx *cx)
+{
+	const struct tw_event *fact = cx->fact;
+	struct hold_node *h = hold_at(cx->b, fact->table, fact->fd), *made;
+	struct file_node *f;
+	int err;
+
+	/* our own copies come and go with every scan: no holders */
+	if (fact->flags & TW_F_SELF)
+		return 0;
+	if (h && stale(fact->time_ns, h->hold.seen_ns))
+		return 0;
+	f = file_live(cx, fact->file.gen, &err);
+	if (!f)
+		return err;
+	if (fact->flags & TW_F_NEW_FILE && !f->file.opened_ns)
+		f->file.opened_ns = fact->time_ns;
+	/* the address may have cost the old file its life, and its holds */
+	h = hold_at(cx->b, fact->table, fact->fd);
+	if (h && h->hold.file == &f->file)
+		return 0;
+	/*
+	 * Installed before a scan of all fds began, and not met by it: closed
+	 * in between. The close follows and will find nothing either.
+	 */
+	if (!h && stale(fact->time_ns, f->fds_ns))
+		return 0;
+	made = hold_alloc(cx->b);
+	if (!made)
+		return -ENOMEM;
+	if (h)
+		hold_drop(cx, h, HOW_DUP, cx->actor);
+	hold_add(cx->b, made, f, fact);
+	made->hold.since_ns = fact->time_ns;
+	hold_tell(cx, made);
+	return 0;
+}
+
+int apply_fd_close(struct cx *cx)
+{
+	const struct tw_event *fact = cx->fact;
+	struct hold_node *h = hold_at(cx->b, fact->table, fact->fd);
+
+	if ((fact->flags & TW_F_SELF) || !h || h->hold.file->gen != fact->file.gen)
+		return 0;
+	if (stale(fact->time_ns, h->hold.seen_ns))
+		return 0;
+	container(h->hold.file, struct file_node, file)->live_ns = fact->time_ns;
+	hold_drop(cx, h, HOW_CLOSE, cx->actor);
+	return 0;
+}
+
+static int hold_by_fd(const void *a, const void *b)
+{
+	const struct hold_node *x = *(struct hold_node *const *)a;
+	const struct hold_node *y = *(struct hold_node *const *)b;
+
+	return x->hold.fd < y->hold.fd ? -1 : x->hold.fd > y->hold.fd;
+}
+
+int apply_table_exit(struct cx *cx)
+{
+	struct bindings *b = cx->b;
+	uint64_t table = cx->fact->table;
+	struct hold_node *h;
+	struct link *l;
+	size_t i, n = 0;
+
+	if (cx->fact->flags & TW_F_SELF)
+		return 0;
+	table_each(&b->hold_table, hash_words(table, 0, 0), l) {
+		h = container(l, struct hold_node, by_table);
+		/* seen since: another table at the same address */
+		if (h->hold.table == table && !stale(cx->time_ns, h->hold.seen_ns))
+			b->hold_sort[n++] = h;
+	}
+	if (n)
+		qsort(b->hold_sort, n, sizeof(*b->hold_sort), hold_by_fd);
+	for (i = 0; i < n; i++) {
+		h = b->hold_sort[i];
+		container(h->hold.file, struct file_node, file)->live_ns = cx->time_ns;
+		hold_drop(cx, h, HOW_EXIT, cx->actor);
+	}
+	return 0;
+}
+
+/* --- vhost-net -------------------------------------------------------------------- */
+
+/* The virtqueue of that owner and index; with index NULL its lowest one. */
+static struct vhost_node *vhost_find(const struct bindings *b, uint64_t owner, const uint32_t *index)
+{
+	struct vhost_node *v, *best = NULL;
+	struct link *l;
+
+	table_each(&b->vhost_owner, hash_words(owner, 0, 0), l) {
+		v = container(l, struct vhost_node, by_owner);
+		if (v->owner != owner || (index && v->index != *index))
+			continue;
+		if (!best || v->index < best->index)
+			best = v;
+	}
+	return best;
+}
+
+static int vhost_take(struct cx *cx, struct file_node *f)
+{
+	const struct tw_event *fact = cx->fact;
+	struct vhost_node *v = vhost_find(cx->b, fact->vhost.owner, &fact->vhost.index);
+	struct vhost_node *made;
+	struct change c;
+
+	if (v && v->file == f)
+		return 0;
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return -ENOMEM;
+	if (v)
+		vhost_give_back(cx, v);
+	made->owner = fact->vhost.owner;
+	made->index = fact->vhost.index;
+	made->file = f;
+	table_add(&cx->b->vhost_owner, &made->by_owner, hash_words(made->owner, 0, 0));
+	TAILQ_INSERT_TAIL(&f->vhosts, made, of_file);
+	if (f->file.vhost_queues++)
+		return 0;
+	c = change_of(cx, EV_VHOST, dev_of(f), f);
+	c.has |= CH_VALUE;
+	c.value = true;
+	tell(cx, &c);
+	return 0;
+}
+
+int apply_vhost(struct cx *cx)
+{
+	const struct tw_event *fact = cx->fact;
+	struct vhost_node *v;
+	struct file_node *f;
+	int err;
+
+	if (!fact->vhost.owner)
+		return -EINVAL;
+	if (fact->flags & TW_F_VHOST_GONE) {
+		while ((v = vhost_find(cx->b, fact->vhost.owner, NULL)))
+			vhost_give_back(cx, v);
+		return 0;
+	}
+	if (fact->flags & TW_F_UNBOUND) {
+		v = vhost_find(cx->b, fact->vhost.owner, &fact->vhost.index);
+		if (v)
+			vhost_give_back(cx, v);
+		return 0;
+	}
+	if (!(fact->has & TW_HAS_FILE))
+		return -EINVAL;
+	f = file_live(cx, fact->file.gen, &err);
+	if (!f)
+		return err;
+	file_announce(cx, f);
+	return vhost_take(cx, f);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * bindings_private.h - what the bindings*.c files share, and nobody else.
+ *
+ * bindings.c       objects, their indices, telling changes, the public calls
+ * bindings_file.c  facts about files, fds and vhost
+ * bindings_dev.c   facts about devices
+ * bindings_ioctl.c facts about ioctls, which join the two
+ * bindings_scan.c  scans
+ * bindings_table.c the hash table
+ */
+#ifndef TW_BINDINGS_PRIVATE_H
+#define TW_BINDINGS_PRIVATE_H
+
+#include <sys/queue.h>
+
+#include "bindings.h"
+
+/* --- hash table: intrusive, chained, grows by itself ------------------- */
+
+struct link {
+	struct link *next;
+	struct link **pprev;	/* NULL: in no table */
+	uint64_t hash;
+};
+
+struct table {
+	struct link **slots;
+	size_t size;		/* a power of two */
+	size_t used;
+};
+
+int table_init(struct table *t);	/* 0 or -ENOMEM */
+void table_free(struct table *t);	/* the slots; members belong to the caller */
+/* Never fails: without memory to grow the chains merely get longer. */
+void table_add(struct table *t, struct link *l, uint64_t hash);
+void table_del(struct table *t, struct link *l);	/* nothing when in no table */
+struct link *table_first(const struct table *t, uint64_t hash);
+struct link *table_next(const struct link *l);		/* next with the same hash */
+uint64_t hash_words(uint64_t a, uint64_t b, uint64_t c);
+
+#define container(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define table_each(t, hash, l) for ((l) = table_first(t, hash); (l); (l) = table_next(l))
+
+/* --- objects: the public struct first, then what only we need ------------ */
+
+TAILQ_HEAD(dev_list, dev_node);
+TAILQ_HEAD(file_list, file_node);
+TAILQ_HEAD(hold_list, hold_node);
+TAILQ_HEAD(vhost_list, vhost_node);
+TAILQ_HEAD(gone_list, gone);
+
+/* Where a device is: what (netns, ifindex) identity consists of. */
+struct place {
+	uint64_t cookie;	/* 0: unknown, agrees with every cookie */
+	uint32_t netns;
+	uint32_t ifindex;
+};
+
+struct dev_node {
+	struct device dev;
+	struct link by_gen, by_place, by_name, by_netns;
+	TAILQ_ENTRY(dev_node) all;
+	struct file_list files;		/* bound or disabled here */
+	uint64_t live_ns;		/* last live fact about it; 0 none */
+	uint32_t rtnl_has;		/* TW_HAS_* ever told under rtnl */
+	uint32_t slice_len;		/* gens collected in dev.slice */
+	bool registered;		/* its TW_DEV_NEW was seen */
+	bool fresh;			/* came up in our sight, no file was bound yet */
+	bool adopted;			/* got its gen from a fact older than seen_ns */
+	bool ioctl_tun;			/* ioctls told of its TW_HAS_TUN members, not under rtnl */
+	bool suspect;			/* a scan met a file of it unbound */
+	bool moving;			/* moved, but `move` is not told yet */
+	struct place moved_from;
+	uint64_t moved_ns;
+};
+
+struct file_node {
+	struct file file;
+	struct link by_gen, by_addr;
+	TAILQ_ENTRY(file_node) all;
+	TAILQ_ENTRY(file_node) of_dev;
+	struct hold_list holds;
+	struct vhost_list vhosts;
+	uint64_t live_ns;	/* last live fact about it */
+	uint64_t bind_ns;	/* last live fact about its binding */
+	uint64_t fds_ns;	/* begin of the last scan of fds that met it; 0 none */
+	struct tw_task opener;	/* pid 0: unknown */
+};
+
+struct hold_node {
+	struct hold hold;
+	struct link by_slot;	/* (table, fd) */
+	struct link by_table;
+	TAILQ_ENTRY(hold_node) all;
+	TAILQ_ENTRY(hold_node) of_file;
+	bool announced;
+};
+
+/* A virtqueue of vhost-net that holds a file. */
+struct vhost_node {
+	uint64_t owner;
+	uint32_t index;
+	struct file_node *file;
+	struct link by_owner;
+	TAILQ_ENTRY(vhost_node) of_file;
+};
+
+/*
+ * What died lately, so that a fact which was read before the death but is
+ * applied after it raises nobody. `until` is the youngest time such a fact
+ * can have: UINT64_MAX where a generation is known dead for good.
+ */
+enum gone_kind { GONE_FILE, GONE_DEV, GONE_PLACE, GONE_HOLD };
+
+struct gone {
+	struct link link;
+	TAILQ_ENTRY(gone) age;
+	enum gone_kind kind;
+	uint64_t key[3];
+	uint64_t until;
+};
+
+struct bindings {
+	change_fn sink;
+	void *ctx;
+	uint64_t next_dev, next_file;
+
+	struct table dev_gen, dev_place, dev_name, dev_netns;
+	struct table file_gen, file_addr;
+	struct table hold_slot, hold_table;
+	struct table vhost_owner;
+	struct table gone_key;
+	struct dev_list devs;
+	struct file_list files;
+	struct hold_list holds;
+	struct gone_list gone;
+	size_t dev_count, file_count, hold_count, gone_count;
+
+	/*
+	 * Room to sort all holds, and all devices or files. Grown when an
+	 * object is made, so that telling of an end never wants memory.
+	 */
+	void **hold_sort;
+	void **object_sort;
+	size_t hold_room, object_room;
+
+	struct {
+		bool on;
+		enum scan_mode mode;
+		unsigned int scope;
+		uint64_t epoch;		/* marks what this scan met */
+		uint64_t begin_ns;
+		uint64_t last_ns;	/* of its facts */
+		uint32_t *netns;	/* namespaces dumped whole */
+		size_t netns_len, netns_room;
+		int told;
+	} scan;
+};
+
+/* The fact at hand, and how changes that follow from it are told. */
+struct cx {
+	struct bindings *b;
+	const struct tw_event *fact;	/* NULL at the end of a scan */
+	uint64_t time_ns;
+	const struct tw_task *actor;	/* NULL: nobody to name */
+	bool seed;			/* CH_SEED: concluded, not seen */
+	bool scan;			/* counted for bindings_scan_end() */
+	bool quiet;			/* SCAN_SEED: changes are not told */
+};
+
+/* --- bindings.c ------------------------------------------------------------ */
+
+/*
+ * A change about d and f (each may be NULL), with time, actor and CH_SEED
+ * set; told with tell(). A move of d that waits to be told comes first.
+ */
+struct change change_of(const struct cx *cx, enum event_kind event, struct dev_node *d, struct file_node *f);
+void tell(const struct cx *cx, const struct change *c);
+void change_task(struct change *c, const struct tw_task *task);	/* NULL: none */
+/* Names the fd through which the actor acts on f. */
+void change_fd(const struct cx *cx, struct change *c, const struct file_node *f);
+/* cx for a change that must have happened unseen before the fact at hand. */
+struct cx unseen(const struct cx *cx);
+
+/* True when a fact of that time is contained in what a scan saw at seen_ns. */
+static inline bool stale(uint64_t time_ns, uint64_t seen_ns)
+{
+	return seen_ns && time_ns <= seen_ns;
+}
+
+struct place place_of(const struct tw_dev *d);
+bool place_same_netns(const struct place *a, const struct place *b);
+
+struct dev_node *dev_by_gen(const struct bindings *b, uint64_t gen);
+struct dev_node *dev_at(const struct bindings *b, const struct place *p, const struct dev_node *except);
+struct dev_node *dev_named(const struct bindings *b, uint32_t netns, uint64_t cookie, const char *ifname);
+struct dev_node *dev_new(struct bindings *b, const struct tw_event *fact);
+void dev_free(struct bindings *b, struct dev_node *d);
+/* Identity members change only between these two. */
+void dev_unindex(struct bindings *b, struct dev_node *d);
+void dev_index(struct bindings *b, struct dev_node *d);
+
+struct file_node *file_by_gen(const struct bindings *b, uint64_t gen);
+struct file_node *file_new(struct bindings *b, uint64_t gen);
+void file_free(struct bindings *b, struct file_node *f);
+void file_learn(struct bindings *b, struct file_node *f, const struct tw_event *fact);
+void file_bind(struct file_node *f, struct dev_node *d, enum file_state state);
+void file_unbind(struct file_node *f, enum file_state state);
+
+struct hold_node *hold_at(const struct bindings *b, uint64_t table, int fd);
+struct hold_node *hold_alloc(struct bindings *b);	/* in no index; hold_add() or free() it */
+void hold_add(struct bindings *b, struct hold_node *h, struct file_node *f, const struct tw_event *fact);
+void hold_free(struct bindings *b, struct hold_node *h);
+int hold_by_pid(const void *a, const void *b);		/* qsort: pid, fd, table */
+
+void gone_add(struct bindings *b, enum gone_kind kind, uint64_t k0, uint64_t k1, uint64_t k2, uint64_t until);
+/* Is a fact of that time older than the death? */
+bool gone_has(const struct bindings *b, enum gone_kind kind, uint64_t k0, uint64_t k1, uint64_t k2,
+	      uint64_t time_ns);
+void gone_prune(struct bindings *b);
+
+/* --- bindings_file.c -------------------------------------------------------- */
+
+int apply_file_open(struct cx *cx);
+int apply_fd_install(struct cx *cx);
+int apply_fd_close(struct cx *cx);
+int apply_table_exit(struct cx *cx);
+int apply_file_release(struct cx *cx);
+int apply_vhost(struct cx *cx);
+
+/*
+ * The file of that generation for a live fact, made when it is new. NULL with
+ * *err 0: the file is dead or our own; NULL with *err set: out of memory.
+ */
+struct file_node *file_live(struct cx *cx, uint64_t gen, int *err);
+void file_announce(const struct cx *cx, struct file_node *f);	/* `open` without fd, once */
+void hold_tell(const struct cx *cx, struct hold_node *h);	/* `open` or `hold` */
+/* `drop`; `who` NULL: the holder itself lost it. The hold is freed. */
+void hold_drop(const struct cx *cx, struct hold_node *h, enum how how, const struct tw_task *who);
+/* `drop`s, `release`; the file is freed. `until` as in struct gone. */
+void file_release(const struct cx *cx, struct file_node *f, uint64_t until);
+
+/* --- bindings_dev.c ----------------------------------------------------------- */
+
+int apply_dev(struct cx *cx);
+int apply_dev_move(struct cx *cx);
+int apply_netns_exit(struct cx *cx);
+
+/* Tells of, and takes over, every member in `has` that differs. */
+void dev_diff(const struct cx *cx, struct dev_node *d, const struct tw_dev *n, uint32_t has);
+void dev_adopt(struct bindings *b, struct dev_node *d, uint64_t gen);
+/* `delete`; files are orphaned, the device is freed. `until` as in struct gone. */
+void dev_delete(const struct cx *cx, struct dev_node *d, enum how how, uint64_t until);
+/* Whoever else is at the place must have been deleted unseen. */
+void dev_evict(const struct cx *cx, const struct place *p, const struct dev_node *except);
+/* It is at another place now, which its next TW_DEV tells more of. */
+void dev_moved(const struct cx *cx, struct dev_node *d, const struct place *to);
+void dev_tell_move(const struct cx *cx, struct dev_node *d);	/* the move that waits, if any */
+/* `attach`: binds f, unbinding it from wherever it was. `made`: the device was made by it. */
+void dev_attach(const struct cx *cx, struct dev_node *d, struct file_node *f, bool made);
+bool dev_made_now(const struct cx *cx, const struct dev_node *d);
+/* f is on d; tells `queue-detach` or `queue-attach` when that is news. */
+void dev_set_disabled(const struct cx *cx, struct file_node *f, bool disabled);
+
+/* --- bindings_ioctl.c, bindings_scan.c ---------------------------------------- */
+
+int apply_ioctl(struct cx *cx);
+int apply_scan(struct cx *cx);
+
+static inline struct dev_node *dev_of(const struct file_node *f)
+{
+	return (struct dev_node *)f->file.dev;
+}
+
+#endif /* TW_BINDINGS_PRIVATE_H */
