@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* process.c against a made-up /proc: the right process, another one, one that is gone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../user/process.h"
+
+#define PID 4242
+#define TICKS 9123u
+/* Start times are given in ticks of 1/USER_HZ; a fact has ns within the tick. */
+#define START_NS(ticks) ((uint64_t)(ticks) * (1000000000ULL / sysconf(_SC_CLK_TCK)) + 4567)
+
+struct fixture {
+	char proc[64];
+	struct process_cache *cache;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->proc, "/tmp/tapwatch-test-proc.XXXXXX");
+	if (!mkdtemp(f->proc))
+		return -1;
+	f->cache = process_cache_new(f->proc);
+	*state = f;
+	return f->cache ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	process_cache_free(f->cache);
+	remove_tree(f->proc);
+	free(f);
+	return 0;
+}
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+	char path[PATH_MAX];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_not_equal(fputs(text, file), EOF);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void link_to(const char *dir, const char *name, const char *target)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	unlink(path);
+	assert_int_equal(symlink(target, path), 0);
+}
+
+/* A process as /proc shows it; NULL for what is not there. Replaces the one before. */
+static void make_process(const struct fixture *f, const char *comm, char run_state,
+			 unsigned start, const char *exe, const char *cgroup)
+{
+	char dir[128], stat[512];
+
+	snprintf(dir, sizeof(dir), "%s/%d", f->proc, PID);
+	remove_tree(dir);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(stat, sizeof(stat),
+		 "%d (%s) %c 1 4242 4242 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 3 0 %u 1000 100 "
+		 "18446744073709551615 1 1 0 0 0 0 0\n", PID, comm, run_state, start);
+	write_file(dir, "stat", stat);
+	if (exe)
+		link_to(dir, "exe", exe);
+	if (cgroup)
+		write_file(dir, "cgroup", cgroup);
+}
+
+static void remove_process(const struct fixture *f)
+{
+	char dir[128];
+
+	snprintf(dir, sizeof(dir), "%s/%d", f->proc, PID);
+	remove_tree(dir);
+}
+
+static struct tw_task make_task(const char *comm, unsigned start)
+{
+	struct tw_task task = {
+		.pid = PID, .tid = PID, .ppid = 1, .uid = 0, .start_ns = START_NS(start),
+	};
+
+	strncpy(task.comm, comm, sizeof(task.comm) - 1);
+	return task;
+}
+
+static void expect(const struct process_info *info, const char *exe, const char *cgroup)
+{
+	assert_non_null(info);
+	assert_int_equal(info->pid, PID);
+	if (exe)
+		assert_string_equal(info->exe, exe);
+	else
+		assert_null(info->exe);
+	if (cgroup)
+		assert_string_equal(info->cgroup, cgroup);
+	else
+		assert_null(info->cgroup);
+}
+
+static void test_living(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+	const struct process_info *info;
+
+	make_process(f, "qemu", 'S', TICKS, "/usr/bin/qemu (deleted)",
+		     "1:name=systemd:/old\n0::/machine.slice/a:b\n");
+	info = process_lookup(f->cache, &task);
+	expect(info, "/usr/bin/qemu (deleted)", "/machine.slice/a:b");
+	assert_int_equal(info->start_ns, task.start_ns);
+	assert_string_equal(info->comm, "qemu");
+}
+
+static void test_cgroup_v1(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+
+	make_process(f, "qemu", 'S', TICKS, "/q",
+		     "12:cpu,cpuacct:/cpu\n10:name=systemd:/machine.slice\n");
+	expect(process_lookup(f->cache, &task), "/q", "/machine.slice");
+	/* an exited one is shown in the root there, which it was not in */
+	make_process(f, "qemu", 'Z', TICKS, NULL, "1:name=systemd:/\n");
+	expect(process_lookup(f->cache, &task), "/q", "/machine.slice");
+}
+
+static void test_cgroup_none(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+
+	make_process(f, "qemu", 'S', TICKS, "/q", "4:cpu:/a\nnonsense\n\n:\n5:name=systemdx:/b\n");
+	expect(process_lookup(f->cache, &task), "/q", NULL);
+}
+
+/* Start time in the same tick or the one next to it, no further. */
+static void test_start_time(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+	int off;
+
+	for (off = -3; off <= 3; off++) {
+		process_cache_free(f->cache);
+		f->cache = process_cache_new(f->proc);
+		make_process(f, "qemu", 'S', TICKS + off, "/q", "0::/c\n");
+		if (off >= -1 && off <= 1)
+			expect(process_lookup(f->cache, &task), "/q", "/c");
+		else
+			expect(process_lookup(f->cache, &task), NULL, NULL);
+	}
+	task.start_ns = 0;
+	make_process(f, "qemu", 'S', 0, "/q", "0::/c\n");
+	expect(process_lookup(f->cache, &task), NULL, NULL);
+}
+
+static void test_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS), other = make_task("qemu", TICKS + 500);
+
+	expect(process_lookup(f->cache, &task), NULL, NULL);
+	make_process(f, "qemu", 'S', TICKS, "/q", "0::/c\n");
+	expect(process_lookup(f->cache, &task), "/q", "/c");
+	remove_process(f);
+	expect(process_lookup(f->cache, &task), "/q", "/c");
+	/* its pid taken by another: neither learns about the other */
+	make_process(f, "qemu", 'S', TICKS + 500, "/other", "0::/other\n");
+	expect(process_lookup(f->cache, &task), "/q", "/c");
+	expect(process_lookup(f->cache, &other), "/other", "/other");
+}
+
+/* Passed through exec between the fact and the look: that exe is not the fact's. */
+static void test_exec(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task before = make_task("libvirtd", TICKS), after = make_task("qemu", TICKS);
+
+	make_process(f, "qemu", 'S', TICKS, "/usr/bin/qemu", "0::/c\n");
+	expect(process_lookup(f->cache, &before), NULL, "/c");
+	expect(process_lookup(f->cache, &after), "/usr/bin/qemu", "/c");
+
+	make_process(f, "libvirtd", 'S', TICKS, "/usr/sbin/libvirtd", "0::/c\n");
+	expect(process_lookup(f->cache, &before), "/usr/sbin/libvirtd", "/c");
+	make_process(f, "qemu", 'S', TICKS, "/usr/bin/qemu", "0::/d\n");
+	expect(process_lookup(f->cache, &before), "/usr/sbin/libvirtd", "/d");
+	expect(process_lookup(f->cache, &after), "/usr/bin/qemu", "/d");
+}
+
+/* A comm that plays the rest of the line. */
+static void test_hostile_comm(void **state)
+{
+	static const char *const comms[] = { ") Z 1 2 3", "a) (b", "((", "))", " ", "\xff\033[2J", "" };
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(comms) / sizeof(comms[0]); i++) {
+		struct tw_task task = make_task(comms[i], TICKS + 10 * i);
+
+		make_process(f, comms[i], 'S', TICKS + 10 * i, "/q", "0::/c\n");
+		expect(process_lookup(f->cache, &task), "/q", "/c");
+	}
+}
+
+static void test_broken_stat(void **state)
+{
+	static const char *const stats[] = { "", "\n", "4242", "4242 (q", "4242 q) S 1", ")(",
+		"4242 (q) S 1 2 3\n", "4242 (q)", "4242 (q) " };
+	struct fixture *f = *state;
+	struct tw_task task = make_task("q", TICKS);
+	char dir[128];
+	size_t i;
+
+	make_process(f, "q", 'S', TICKS, "/q", "0::/c\n");
+	snprintf(dir, sizeof(dir), "%s/%d", f->proc, PID);
+	for (i = 0; i < sizeof(stats) / sizeof(stats[0]); i++) {
+		write_file(dir, "stat", stats[i]);
+		expect(process_lookup(f->cache, &task), NULL, NULL);
+	}
+}
+
+/* The leader has exited, the thread of the fact lives. */
+static void test_zombie_leader(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+	char dir[160];
+
+	task.tid = PID + 1;
+	make_process(f, "qemu", 'Z', TICKS, NULL, "0::/c\n");
+	snprintf(dir, sizeof(dir), "%s/%d/task", f->proc, PID);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(dir, sizeof(dir), "%s/%d/task/%d", f->proc, PID, PID + 1);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	link_to(dir, "exe", "/usr/bin/qemu");
+	expect(process_lookup(f->cache, &task), "/usr/bin/qemu", "/c");
+}
+
+static void test_user(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("q", TICKS);
+	struct passwd *root = getpwuid(0);
+
+	if (!root) {
+		print_message("# no user database\n");
+		skip();
+	}
+	assert_string_equal(process_user(f->cache, 0), root->pw_name);
+	assert_string_equal(process_lookup(f->cache, &task)->user, root->pw_name);
+	/* 256 shares the slot with 0 */
+	assert_null(process_user(f->cache, 3999999744u));
+	assert_null(process_user(f->cache, 3999999744u));
+	assert_string_equal(process_user(f->cache, 0), root->pw_name);
+	assert_null(process_user(f->cache, UINT32_MAX));
+}
+
+/* More processes than slots: still right, whatever was forgotten. */
+static void test_many(void **state)
+{
+	struct fixture *f = *state;
+	unsigned i;
+
+	for (i = 0; i < 5000; i++) {
+		struct tw_task task = make_task("q", 100 + 10 * i);
+
+		task.pid = PID + i;
+		assert_null(process_lookup(f->cache, &task)->exe);
+	}
+}
+
+/* The real /proc: ourselves. */
+static void test_self(void **state)
+{
+	struct process_cache *cache = process_cache_new("/proc");
+	char stat[1024], exe[PATH_MAX] = "", *at;
+	struct tw_task task = { .pid = getpid(), .tid = getpid() };
+	FILE *file = fopen("/proc/self/stat", "r");
+	int field;
+
+	(void)state;
+	assert_non_null(cache);
+	assert_non_null(file);
+	assert_non_null(fgets(stat, sizeof(stat), file));
+	fclose(file);
+	at = strrchr(stat, ')') + 2;
+	for (field = 3; field < 22; field++)
+		at = strchr(at, ' ') + 1;
+	task.start_ns = START_NS(strtoull(at, NULL, 10));
+	*strrchr(stat, ')') = '\0';
+	strncpy(task.comm, strchr(stat, '(') + 1, sizeof(task.comm) - 1);
+	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
+	assert_string_equal(process_lookup(cache, &task)->exe, exe);
+	process_cache_free(cache);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_living, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cgroup_v1, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cgroup_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_comm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_broken_stat, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_zombie_leader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test(test_self),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * event.h - a change made ready for outputs, filters and history: what
+ * bindings.c concluded, plus what is known from elsewhere (clock, process,
+ * names of namespaces, virtual machine).
+ *
+ * An event borrows everything it points to. One made by event_enrich() is
+ * valid until the change it was made of is gone, or until the next
+ * event_enrich() with the same context. A reader of the history fills the
+ * members itself; the outputs ask for nothing else.
+ */
+#ifndef TW_EVENT_H
+#define TW_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bindings.h"
+#include "process.h"
+
+struct netns_names;
+
+#define BOOT_ID_LEN 36		/* as in /proc/sys/kernel/random/boot_id, without newline */
+
+struct hook_state {
+	const char *name;
+	const char *state;	/* "on", or the reason it is off; never NULL */
+};
+
+/* EV_READY only. */
+struct ready_info {
+	const char *backend;
+	const char *seed;	/* back-end that read the existing state; NULL or "none": none */
+	size_t n_hooks;
+	const struct hook_state *hooks;
+};
+
+struct event {
+	const struct change *change;		/* never NULL */
+	uint64_t seq;				/* first of a run: 1 */
+	uint64_t realtime_ns;			/* CLOCK_REALTIME, ns since the epoch */
+	const char *boot_id;			/* NULL unknown */
+	const char *source;			/* "fentry", "kprobe", "tracepoint", "seed"; NULL unknown */
+	const struct process_info *process;	/* of change->task; NULL unknown */
+	/* Labels of namespaces; NULL: without a name. The numbers stand in change. */
+	const char *netns_name;			/* of change->dev */
+	const char *old_netns_name;		/* of change->old */
+	const char *process_netns_name;		/* of change->task */
+	const char *socket_netns_name;		/* of change->file */
+	const char *vm_type, *vm_name, *vm_uuid; /* NULL unknown; for the caller to fill */
+	const struct ready_info *ready;		/* for the caller to fill */
+};
+
+/* What enriching needs; one per run. Zero it, then fill the upper part. */
+struct event_context {
+	struct process_cache *processes;	/* NULL: no process members */
+	struct netns_names *netns;		/* NULL: no labels */
+	char boot_id[BOOT_ID_LEN + 1];		/* event_boot_id(); "" unknown */
+	const char *backend;			/* `source` of what was seen live */
+	/* private */
+	uint64_t seq;
+	int64_t realtime_offset_ns;		/* CLOCK_REALTIME - CLOCK_BOOTTIME */
+	bool have_offset;
+	char labels[4][256];			/* NAME_MAX + 1 each */
+};
+
+/*
+ * Fills `event` from `change` and counts it. To be called for every change,
+ * also for one that a filter will drop then, so that `seq` has no meaning but
+ * the order of the run.
+ */
+void event_enrich(struct event_context *ctx, const struct change *change, struct event *event);
+
+/* Reads this boot's id. 0; -ENOENT and the like; -EINVAL for what is no id. `out` is "" on failure. */
+int event_boot_id(char out[BOOT_ID_LEN + 1]);
+
+/*
+ * `state` of the fd, file or device an event is about, in CONTRACT's words:
+ * "bound", "disabled", "unbound", "orphaned", "no-holder". NULL where there is
+ * neither file nor device.
+ */
+const char *event_state(const struct event *event);
+
+/*
+ * The namespace a line about this event is placed in: the device's; without
+ * a device the one the file was opened in, where a device made through it
+ * would appear. 0 unknown. `*label` gets its name or NULL (may be NULL).
+ */
+uint32_t event_netns(const struct event *event, const char **label);
+
+#endif /* TW_EVENT_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * process.h - what /proc and the user database add to an actor: its
+ * executable, its cgroup, its user's name.
+ *
+ * /proc/PID is a place where another process may live by the time it is
+ * read. So everything is read first and the start time checked afterwards:
+ * either it is still the process of the fact, or the members are absent. A
+ * process that is gone keeps what was read of it earlier in the same run.
+ */
+#ifndef TW_PROCESS_H
+#define TW_PROCESS_H
+
+#include <stdint.h>
+
+#include "../bpf/tapwatch.h"
+
+/* Raw bytes from outside, to be escaped at the output. NULL: unknown. */
+struct process_info {
+	uint32_t pid;
+	uint64_t start_ns;		/* CLOCK_BOOTTIME */
+	char comm[TW_NAME_LEN];		/* as in the fact that `exe` belongs to */
+	const char *exe;		/* /proc/PID/exe, with " (deleted)" where the kernel says so */
+	const char *cgroup;		/* v2 path; else that of the v1 name=systemd hierarchy */
+	const char *user;		/* name of task->uid */
+};
+
+struct process_cache;
+
+/* `proc` is where procfs is mounted ("/proc"; tests: a fake tree); copied. NULL when out of memory. */
+struct process_cache *process_cache_new(const char *proc);
+void process_cache_free(struct process_cache *cache);
+
+/*
+ * Never NULL: a process about which nothing can be found out has only pid,
+ * start_ns and comm (from `task`), and the user. The result and its strings
+ * are valid until the next call with the same cache.
+ */
+const struct process_info *process_lookup(struct process_cache *cache, const struct tw_task *task);
+
+/* Name of a user by getpwuid_r(3), remembered. NULL: it has none. Valid until the next call with the same cache. */
+const char *process_user(struct process_cache *cache, uint32_t uid);
+
+#endif /* TW_PROCESS_H */
