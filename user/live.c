@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "live.h"
+#include "rtnl.h"
+#include "seed.h"
+#include "tp.h"
+
+#define NSEC_PER_MSEC 1000000ULL
+#define RESYNC_PAUSE_NS (200 * NSEC_PER_MSEC)	/* between two resyncs under a lasting storm */
+#define FRESH_HOLDERS_NS (100 * NSEC_PER_MSEC)	/* between two looks at who holds a busy device */
+
+struct live {
+	struct tracer *t;
+	struct tp *tp;			/* tracepoint backend only */
+	struct bindings *b;
+	struct live_options options;
+	change_fn sink;
+	void *ctx;
+	int epoll, timer;
+	uint64_t lost_told;		/* of tracer_lost() */
+	uint64_t resynced_ns, holders_ns;
+	bool resync, reload;
+	bool quiet_resync;		/* nothing was lost: tell only what it finds */
+	struct bindings *holders;	/* scratch: who holds what, at holders_ns */
+	int error;			/* first failure inside a callback */
+	struct live_stats stats;
+};
+
+/* --- changes on their way out --- */
+
+struct held_by {
+	const struct hold *holds[64];
+	const struct device *dev;
+	size_t n;
+};
+
+static int collect_hold(void *ctx, const struct hold *hold)
+{
+	struct held_by *h = ctx;
+
+	if (hold->file->dev == h->dev && h->n < 64)
+		h->holds[h->n++] = hold;
+	return h->n == 64;
+}
+
+static int by_pid_fd(const void *a, const void *b)
+{
+	const struct hold *x = *(const struct hold *const *)a, *y = *(const struct hold *const *)b;
+
+	if (x->task.pid != y->task.pid)
+		return x->task.pid < y->task.pid ? -1 : 1;
+	return x->fd - y->fd;
+}
+
+/*
+ * Somebody was refused a device: who holds it? The state knows the fds that
+ * it saw come; a fresh look also knows those that came by fork or over a
+ * socket.
+ */
+static void tell_attach_failed(struct live *l, const struct change *change)
+{
+	struct change fresh = *change;
+	struct held_by h = { 0 };
+
+	if (l->holders && (change->has & CH_REQUESTED) && change->file)
+		h.dev = bindings_device_named(l->holders, change->file->f.socket_netns, change->requested);
+	if (h.dev) {
+		bindings_each_hold(l->holders, collect_hold, &h);
+		qsort(h.holds, h.n, sizeof(h.holds[0]), by_pid_fd);
+		fresh.held_by = h.holds;
+		fresh.held_by_len = h.n;
+	}
+	l->sink(l->ctx, &fresh);
+}
+
+static void on_change(void *ctx, const struct change *change)
+{
+	struct live *l = ctx;
+
+	if (l->tp)
+		tp_change(l->tp, change);
+	if (change->event == EV_ATTACH_FAILED)
+		tell_attach_failed(l, change);
+	else
+		l->sink(l->ctx, change);
+}
+
+static void no_change(void *ctx, const struct change *change)
+{
+	(void)ctx;
+	(void)change;
+}
+
+static void look_who_holds(struct live *l, uint64_t now)
+{
+	if (!tracer_can_scan(l->t) || (l->holders && now - l->holders_ns < FRESH_HOLDERS_NS))
+		return;
+	bindings_free(l->holders);
+	l->holders = bindings_new(no_change, NULL);
+	l->holders_ns = now;
+	if (l->holders && seed_holders(l->t, l->holders) < 0) {
+		bindings_free(l->holders);
+		l->holders = NULL;
+	}
+}
+
+/* --- facts on their way in --- */
+
+static int on_fact(void *ctx, const struct tw_event *fact)
+{
+	struct live *l = ctx;
+	int err;
+
+	l->stats.facts++;
+	if (fact->type == TW_MODULE) {
+		l->reload = true;
+		return 0;
+	}
+	if (fact->type == TW_IOCTL && fact->ioctl.ret == -EBUSY)
+		look_who_holds(l, rtnl_boottime());
+	err = l->tp ? tp_fact(l->tp, fact) : bindings_apply(l->b, fact);
+	/* a fact that makes no sense is counted by nobody's fault but ours: read afresh */
+	if (err == -EINVAL || (fact->flags & TW_F_INEXACT))
+		l->resync = true;
+	else if (err && !l->error)
+		l->error = err;
+	return 0;
+}
+
+static void tell_count(struct live *l, enum event_kind event, uint64_t count)
+{
+	struct change change = {
+		.event = event,
+		.has = CH_COUNT,
+		.time_ns = rtnl_boottime(),
+		.fd = -1,
+		.count = count,
+	};
+
+	bindings_tell(l->b, &change);
+}
+
+/* Facts that found no room in the ring: say so at once, look afresh soon. */
+static void notice_loss(struct live *l)
+{
+	uint64_t lost = tracer_lost(l->t);
+
+	if (lost == l->lost_told)
+		return;
+	tell_count(l, EV_LOST, lost - l->lost_told);
+	l->stats.lost += lost - l->lost_told;
+	l->lost_told = lost;
+	l->resync = true;
+	l->quiet_resync = false;
+}
+
+static void arm(struct live *l, uint64_t delay_ns)
+{
+	struct itimerspec its = { .it_value.tv_nsec = (long)delay_ns };
+
+	timerfd_settime(l->timer, 0, &its, NULL);
+}
+
+static int resync(struct live *l)
+{
+	uint64_t now = rtnl_boottime();
+	int told;
+
+	if (now - l->resynced_ns < RESYNC_PAUSE_NS) {
+		arm(l, RESYNC_PAUSE_NS - (now - l->resynced_ns));
+		return 0;
+	}
+	l->resync = false;
+	l->resynced_ns = now;
+	l->stats.resyncs++;
+	told = seed_all(l->t, l->b, SCAN_RESYNC);
+	if (told < 0)
+		return told;
+	if (told || !l->quiet_resync)
+		tell_count(l, EV_RESYNC, (uint64_t)told);
+	l->quiet_resync = false;
+	return 0;
+}
+
+static int watch(int epoll, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/*
+ * A driver came: its functions can be hooked now. The new programs are
+ * attached before the old ones go; what both tell is told once, because a
+ * repeated fact changes nothing.
+ */
+static int reload(struct live *l)
+{
+	struct tracer_options options = {
+		.backend = l->options.backend,
+		.ring_bytes = l->options.ring_bytes,
+		.after = l->t,
+	};
+	struct tracer *t;
+	char err[256];
+	int ret;
+
+	l->reload = false;
+	/* a change of backend would change what identity means */
+	options.backend = tracer_backend(l->t);
+	ret = tracer_open(&t, &options, err, sizeof(err));
+	if (ret)
+		return 0; /* the old programs go on */
+	tracer_read(l->t, on_fact, l);
+	notice_loss(l);
+	epoll_ctl(l->epoll, EPOLL_CTL_DEL, tracer_ring_fd(l->t), NULL);
+	tracer_close(l->t);
+	l->t = t;
+	l->lost_told = 0;
+	l->quiet_resync = !l->resync;
+	l->resync = true;
+	return watch(l->epoll, tracer_ring_fd(t));
+}
+
+static int work(struct live *l)
+{
+	uint64_t ticks;
+	int err;
+
+	if (read(l->timer, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
+		return -errno;
+	err = l->tp ? tp_collect(l->tp) : 0;
+	if (err == -ENOBUFS) {
+		tell_count(l, EV_LOST, 1); /* how many, the kernel does not say */
+		l->resync = true;
+		l->quiet_resync = false;
+		err = 0;
+	}
+	if (!err)
+		err = tracer_read(l->t, on_fact, l);
+	if (err >= 0 && l->tp)
+		err = tp_work(l->tp);
+	if (err < 0)
+		return err;
+	notice_loss(l);
+	err = l->error;
+	if (!err && l->reload)
+		err = reload(l);
+	if (!err && l->resync)
+		err = resync(l);
+	return err;
+}
+
+int live_poll(struct live *l, int timeout_ms)
+{
+	struct epoll_event events[8];
+	int n = epoll_wait(l->epoll, events, 8, timeout_ms);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	return n ? work(l) : 0;
+}
+
+int live_fd(const struct live *l)
+{
+	return l->epoll;
+}
+
+/* --- start and end --- */
+
+static int open_parts(struct live *l, char *err, size_t errsize)
+{
+	struct tracer_options options = {
+		.backend = l->options.backend,
+		.ring_bytes = l->options.ring_bytes,
+	};
+	int ret;
+
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	l->b = bindings_new(on_change, l);
+	if (l->epoll < 0 || l->timer < 0 || !l->b) {
+		snprintf(err, errsize, "cannot start: %s", strerror(errno ? errno : ENOMEM));
+		return errno ? -errno : -ENOMEM;
+	}
+	ret = tracer_open(&l->t, &options, err, errsize);
+	if (ret)
+		return ret;
+	if (tracer_backend(l->t) == BACKEND_TRACEPOINT) {
+		ret = tp_new(&l->tp, l->t, l->b);
+		if (!ret)
+			ret = watch(l->epoll, tp_fd(l->tp));
+	}
+	if (!ret)
+		ret = watch(l->epoll, tracer_ring_fd(l->t));
+	if (!ret)
+		ret = watch(l->epoll, l->timer);
+	if (ret)
+		snprintf(err, errsize, "cannot listen to the kernel: %s", strerror(-ret));
+	return ret;
+}
+
+static int seed(struct live *l, char *err, size_t errsize)
+{
+	struct seed_report report = { 0 };
+	int ret;
+
+	/* the others do not know files as live facts do: seed.h */
+	if (l->options.seed == SEED_AUTO)
+		l->options.seed = tracer_can_scan(l->t) ? SEED_ITER : SEED_NONE;
+	if (l->options.seed == SEED_NONE)
+		return 0;
+	ret = seed_read(l->options.seed, l->t, l->b, SCAN_SEED, &report);
+	if (ret < 0)
+		snprintf(err, errsize, "cannot read the existing state: %s%s", report.reason,
+			 ret == -ENOTSUP ? "; use --seed none" : "");
+	else
+		l->options.seed = report.used;
+	seed_report_free(&report);
+	return ret < 0 ? ret : 0;
+}
+
+int live_start(struct live **out, const struct live_options *options, change_fn sink, void *ctx,
+	       char *err, size_t errsize)
+{
+	struct live *l = calloc(1, sizeof(*l));
+	struct change ready = { .event = EV_READY, .fd = -1 };
+	int ret;
+
+	*out = NULL;
+	if (!l) {
+		snprintf(err, errsize, "cannot start: out of memory");
+		return -ENOMEM;
+	}
+	l->options = *options;
+	l->sink = sink;
+	l->ctx = ctx;
+	l->epoll = l->timer = -1;
+	ret = open_parts(l, err, errsize);
+	if (!ret)
+		ret = seed(l, err, errsize);
+	if (ret) {
+		live_free(l);
+		return ret;
+	}
+	*out = l;
+	ready.time_ns = rtnl_boottime();
+	bindings_tell(l->b, &ready);
+	return 0;
+}
+
+void live_free(struct live *l)
+{
+	if (!l)
+		return;
+	tp_free(l->tp);
+	tracer_close(l->t);
+	bindings_free(l->holders);
+	bindings_free(l->b);
+	if (l->timer >= 0)
+		close(l->timer);
+	if (l->epoll >= 0)
+		close(l->epoll);
+	free(l);
+}
+
+const struct bindings *live_bindings(const struct live *l)
+{
+	return l->b;
+}
+
+enum backend live_backend(const struct live *l)
+{
+	return tracer_backend(l->t);
+}
+
+enum seed_backend live_seed(const struct live *l)
+{
+	return l->options.seed;
+}
+
+const struct tracer *live_tracer(const struct live *l)
+{
+	return l->t;
+}
+
+struct live_stats live_stats(const struct live *l)
+{
+	struct live_stats stats = l->stats;
+
+	stats.guards = tracer_guards(l->t);
+	return stats;
+}

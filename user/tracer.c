@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "loader.h"
+#include "tap_majors.h"
+#include "scan_light.h"
+#include "tracer.h"
+#include "../bpf/tapwatch.h"
+#include "tapwatch.skel.h"
+
+#define MAX_LINKS 64
+
+struct tracer {
+	struct tapwatch_bpf *skel;
+	enum backend backend;
+	struct hook_result *hooks;	/* hooks_len */
+	struct bpf_link *links[MAX_LINKS];
+	size_t n_links;
+	struct bpf_link *scan_fds;	/* NULL: not to be had */
+	struct bpf_link *scan_files;
+	int scan_light;			/* link of bpf/scan.bpf.c, in place of all the above; -1: not so */
+	struct ring_buffer *ring;
+	fact_fn fn;			/* during tracer_read() */
+	void *ctx;
+};
+
+/* Of the initial pid namespace, whose numbers the programs see. Elsewhere ours cannot be told: 0. */
+static __u32 self_tgid(void)
+{
+	struct stat st;
+
+	/* include/linux/proc_ns.h: PROC_PID_INIT_INO */
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino != 0xEFFFFFFCU)
+		return 0;
+	return (__u32)getpid();
+}
+
+static int on_ring(void *ctx, void *data, size_t size)
+{
+	struct tracer *t = ctx;
+
+	if (size >= sizeof(struct tw_event))
+		t->fn(t->ctx, data);
+	return 0;
+}
+
+/* Which alternative of each hook this kernel seems to have, by name only. */
+static void hooks_guess(enum backend backend, struct hook_result results[])
+{
+	for (size_t i = 0; i < hooks_len; i++) {
+		results[i].alternative = -1;
+		results[i].reason[0] = '\0';
+		if (!hook_of(i, backend))
+			continue;
+		for (int alt = HOOK_ALTERNATIVES - 1; alt >= 0; alt--) {
+			char reason[HOOK_REASON_LEN];
+
+			if (!hooks[i].programs[alt][0])
+				continue;
+			if (!loader_has_targets(hooks[i].programs[alt], reason, sizeof(reason)))
+				results[i].alternative = alt;
+			else if (!alt && results[i].alternative < 0)
+				snprintf(results[i].reason, sizeof(results[i].reason), "%s", reason);
+		}
+	}
+}
+
+static int enable_programs(struct tracer *t)
+{
+	for (size_t i = 0; i < hooks_len; i++) {
+		int alt = t->hooks[i].alternative, err;
+
+		for (int p = 0; alt >= 0 && hooks[i].programs[alt][p]; p++) {
+			err = loader_enable(t->skel, hooks[i].programs[alt][p]);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+static bool hook_is_on(const struct tracer *t, const char *name, int alternative)
+{
+	for (size_t i = 0; i < hooks_len; i++)
+		if (hook_of(i, t->backend) && !strcmp(hooks[i].name, name))
+			return t->hooks[i].alternative == alternative;
+	return false;
+}
+
+/* What only live hooks write into takes no room. */
+static int shrink_maps(struct tapwatch_bpf *skel)
+{
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map(map, skel->obj) {
+		if (map == skel->maps.files) /* an iterator may allocate */
+			err = bpf_map__set_map_flags(map, BPF_F_NO_PREALLOC);
+		else if (bpf_map__type(map) == BPF_MAP_TYPE_HASH)
+			err = bpf_map__set_max_entries(map, 1);
+		else if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
+			err = bpf_map__set_max_entries(map, (__u32)sysconf(_SC_PAGESIZE));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int set_constants(struct tracer *t, const struct tracer_options *options)
+{
+	t->skel->rodata->self_tgid = self_tgid();
+	t->skel->rodata->has_close_hook = hook_is_on(t, "tun-close", 0);
+	/* without hooks a device is known by its place, as with the tracepoint backend */
+	t->skel->rodata->dev_gens = !options->scan_only && t->backend != BACKEND_TRACEPOINT;
+	if (options->scan_only)
+		return shrink_maps(t->skel);
+	if (options->ring_bytes)
+		return bpf_map__set_max_entries(t->skel->maps.ring, (__u32)options->ring_bytes);
+	return 0;
+}
+
+/* Generations must outlive a change of programs: the new ones go on with the old ones' maps. */
+static int take_over(struct tapwatch_bpf *skel, const struct tapwatch_bpf *old)
+{
+	struct { struct bpf_map *to, *from; } maps[] = {
+		{ skel->maps.files, old->maps.files }, { skel->maps.devs, old->maps.devs },
+		{ skel->maps.slots, old->maps.slots }, { skel->maps.tables, old->maps.tables },
+	};
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		int err = bpf_map__reuse_fd(maps[i].to, bpf_map__fd(maps[i].from));
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static struct bpf_link *attach(struct tracer *t, const char *program)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(t->skel->obj, program);
+	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, opts);
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(t->skel->maps.files) };
+
+	if (strcmp(program, "iter_files"))
+		return bpf_program__attach(prog);
+	opts.link_info = &info;
+	opts.link_info_len = sizeof(info);
+	return bpf_program__attach_iter(prog, &opts);
+}
+
+static int attach_hook(struct tracer *t, size_t i)
+{
+	const char *const *programs = hooks[i].programs[t->hooks[i].alternative];
+
+	for (int p = 0; programs[p]; p++) {
+		struct bpf_link *link = attach(t, programs[p]);
+
+		if (!link)
+			return -errno;
+		if (!strcmp(programs[p], "iter_task_file"))
+			t->scan_fds = link;
+		else if (!strcmp(programs[p], "iter_files"))
+			t->scan_files = link;
+		else
+			t->links[t->n_links++] = link;
+	}
+	return 0;
+}
+
+static int attach_all(struct tracer *t)
+{
+	for (size_t i = 0; i < hooks_len; i++) {
+		int err;
+
+		if (t->hooks[i].alternative < 0)
+			continue;
+		err = attach_hook(t, i);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void unload(struct tracer *t)
+{
+	ring_buffer__free(t->ring);
+	for (size_t i = 0; i < t->n_links; i++)
+		bpf_link__destroy(t->links[i]);
+	bpf_link__destroy(t->scan_fds);
+	bpf_link__destroy(t->scan_files);
+	tapwatch_bpf__destroy(t->skel);
+	t->ring = NULL;
+	t->n_links = 0;
+	t->scan_fds = t->scan_files = NULL;
+	t->skel = NULL;
+}
+
+/* Loads and attaches what t->hooks says. On failure nothing is left. */
+static int load(struct tracer *t, const struct tracer_options *options)
+{
+	int err;
+
+	t->skel = loader_open();
+	if (!t->skel)
+		return -errno;
+	err = enable_programs(t);
+	if (!err)
+		err = set_constants(t, options);
+	if (!err && options->after)
+		err = take_over(t->skel, options->after->skel);
+	if (!err) {
+		tap_majors(t->skel->bss->tap_majors);
+		err = tapwatch_bpf__load(t->skel);
+	}
+	if (!err) {
+		t->ring = ring_buffer__new(bpf_map__fd(t->skel->maps.ring), on_ring, t, NULL);
+		err = t->ring ? attach_all(t) : -errno;
+	}
+	if (err)
+		unload(t);
+	return err;
+}
+
+/* For one scan of fds. No hook follows files, so there is none to scan that has no fd. */
+static void only_scans(struct hook_result results[])
+{
+	for (size_t i = 0; i < hooks_len; i++)
+		results[i] = (struct hook_result){ .alternative = strcmp(hooks[i].name, "seed-fds") ? -1 : 0 };
+}
+
+/*
+ * One backend: as its names suggest first; where the kernel thinks otherwise,
+ * program by program. `insist` takes it also when expected hooks are off.
+ */
+static int try_backend(struct tracer *t, enum backend backend, bool insist, const struct tracer_options *options)
+{
+	t->backend = backend;
+	hooks_guess(backend, t->hooks);
+	if (!hooks_usable(backend, t->hooks) || (!insist && !hooks_complete(backend, t->hooks)))
+		return -ENOTSUP;
+	if (!load(t, options))
+		return 0;
+	hooks_probe(backend, t->hooks, true);
+	if (!hooks_usable(backend, t->hooks) || (!insist && !hooks_complete(backend, t->hooks)))
+		return -ENOTSUP;
+	return load(t, options);
+}
+
+static void explain_refusal(const struct tracer *t, const struct tracer_options *options, int cause,
+			    char *err, size_t errsize)
+{
+	int blocker = hooks_blocker(t->backend, t->hooks);
+	const char *reason = blocker < 0 ? strerror(-cause) : t->hooks[blocker].reason;
+
+	if (options->scan_only)
+		snprintf(err, errsize, "cannot load the task_file iterator: %s", strerror(-cause));
+	else if (options->backend == BACKEND_AUTO)
+		snprintf(err, errsize, "cannot trace: this kernel allows none of the backends fentry, kprobe and "
+			 "tracepoint (the last: %s); 'tapwatch check' tells what each needs", reason);
+	else
+		snprintf(err, errsize, "cannot use backend %s: %s; try --backend auto",
+			 backend_name(options->backend), reason);
+}
+
+static int choose_backend(struct tracer *t, const struct tracer_options *options)
+{
+	int err = -ENOTSUP;
+
+	if (options->scan_only) {
+		t->backend = BACKEND_TRACEPOINT;
+		only_scans(t->hooks);
+		t->scan_light = scan_light_open(self_tgid());
+		return t->scan_light < 0 ? load(t, options) : 0;
+	}
+	if (options->backend != BACKEND_AUTO)
+		return try_backend(t, options->backend, true, options);
+	/* a complete one first; then one that at least works */
+	for (int insist = 0; insist <= 1; insist++)
+		for (int backend = 0; backend < BACKEND_MAX; backend++) {
+			err = try_backend(t, backend, insist, options);
+			if (!err)
+				return 0;
+		}
+	return err;
+}
+
+/* The tun driver's functions can be hooked only when it is there. Opening its device loads the module. */
+static void load_tun_module(void)
+{
+	int fd;
+
+	/* there already: no need to be seen opening it by another tracer */
+	if (!access("/sys/class/misc/tun", F_OK))
+		return;
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+int tracer_open(struct tracer **out, const struct tracer_options *options, char *err, size_t errsize)
+{
+	struct tracer *t = calloc(1, sizeof(*t));
+	int ret = -ENOMEM;
+
+	*out = NULL;
+	if (t)
+		t->scan_light = -1;
+	if (t)
+		t->hooks = calloc(hooks_len, sizeof(*t->hooks));
+	if (!t || !t->hooks) {
+		snprintf(err, errsize, "cannot start the tracer: out of memory");
+		goto fail;
+	}
+	load_tun_module();
+	ret = choose_backend(t, options);
+	if (ret) {
+		explain_refusal(t, options, ret, err, errsize);
+		goto fail;
+	}
+	loader_release_btf();
+	*out = t;
+	return 0;
+fail:
+	tracer_close(t);
+	return ret;
+}
+
+void tracer_close(struct tracer *t)
+{
+	if (!t)
+		return;
+	if (t->skel)
+		unload(t);
+	if (t->scan_light >= 0)
+		close(t->scan_light);
+	free(t->hooks);
+	free(t);
+}
+
+enum backend tracer_backend(const struct tracer *t)
+{
+	return t->backend;
+}
+
+const struct hook_result *tracer_hooks(const struct tracer *t)
+{
+	return t->hooks;
+}
+
+bool tracer_can_scan(const struct tracer *t)
+{
+	return t->scan_fds || t->scan_light >= 0;
+}
+
+int tracer_ring_fd(const struct tracer *t)
+{
+	return ring_buffer__epoll_fd(t->ring);
+}
+
+int tracer_read(struct tracer *t, fact_fn fn, void *ctx)
+{
+	t->fn = fn;
+	t->ctx = ctx;
+	return ring_buffer__consume(t->ring);
+}
+
+uint64_t tracer_lost(const struct tracer *t)
+{
+	return *(volatile __u64 *)&t->skel->bss->counters.lost;
+}
+
+uint64_t tracer_guards(const struct tracer *t)
+{
+	return *(volatile __u64 *)&t->skel->bss->counters.guards;
+}
+
+/* Reads records from an iterator's fd until its end. */
+static int read_facts(int fd, fact_fn fn, void *ctx)
+{
+	struct tw_event facts[64];
+	size_t have = 0;
+	ssize_t n;
+	int err;
+
+	for (;;) {
+		n = read(fd, (char *)facts + have, sizeof(facts) - have);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		have += (size_t)n;
+		for (size_t i = 0; i < have / sizeof(facts[0]); i++) {
+			err = fn(ctx, &facts[i]);
+			if (err)
+				return err;
+		}
+		/* reads end anywhere: keep the beginning of a record */
+		memmove(facts, (char *)facts + have / sizeof(facts[0]) * sizeof(facts[0]), have % sizeof(facts[0]));
+		have %= sizeof(facts[0]);
+	}
+}
+
+static int scan(int link, fact_fn fn, void *ctx)
+{
+	int fd, err;
+
+	if (link < 0)
+		return -ENOTSUP;
+	fd = bpf_iter_create(link);
+	if (fd < 0)
+		return -errno;
+	err = read_facts(fd, fn, ctx);
+	close(fd);
+	return err;
+}
+
+int tracer_scan_fds(struct tracer *t, fact_fn fn, void *ctx)
+{
+	return scan(t->scan_fds ? bpf_link__fd(t->scan_fds) : t->scan_light, fn, ctx);
+}
+
+int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx)
+{
+	return scan(t->scan_files ? bpf_link__fd(t->scan_files) : -1, fn, ctx);
+}
+
+void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen)
+{
+	struct tw_file_entry entry;
+
+	if (bpf_map__lookup_elem(t->skel->maps.files, &addr, sizeof(addr), &entry, sizeof(entry), 0) ||
+	    entry.gen != gen)
+		return;
+	bpf_map__delete_elem(t->skel->maps.files, &addr, sizeof(addr), 0);
+}
+
+void tracer_forget_slot(struct tracer *t, uint64_t table, int fd, uint64_t file)
+{
+	struct { uint64_t table; uint32_t fd, pad; } slot = { .table = table, .fd = (uint32_t)fd };
+	uint64_t there;
+
+	if (!bpf_map__lookup_elem(t->skel->maps.slots, &slot, sizeof(slot), &there, sizeof(there), 0) && there == file)
+		bpf_map__delete_elem(t->skel->maps.slots, &slot, sizeof(slot), 0);
+}
+
+void tracer_forget_table(struct tracer *t, uint64_t table, uint32_t pid)
+{
+	uint32_t there;
+
+	if (!bpf_map__lookup_elem(t->skel->maps.tables, &table, sizeof(table), &there, sizeof(there), 0) &&
+	    there == pid)
+		bpf_map__delete_elem(t->skel->maps.tables, &table, sizeof(table), 0);
+}
