@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* cmd_list.c - the present bindings, once. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "diag.h"
+#include "fields.h"
+#include "options.h"
+#include "snapshot.h"
+
+static const char help[] =
+	"Usage: tapwatch list [OPTION...]\n\n"
+	"Prints every fd that is bound to a TUN/TAP device or waits to be, and every device that nobody\n"
+	"holds, of all network namespaces.\n";
+
+/* Standard output at its end. `err`: negative errno so far. An exit status. */
+static int finish(int err)
+{
+	errno = 0;
+	if (!err && (fflush(stdout) || ferror(stdout)))
+		err = errno ? -errno : -EIO;
+	/* a reader that has seen enough is no failure */
+	if (!err || err == -EPIPE)
+		return EXIT_FINE;
+	warn_msg("cannot write to standard output: %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
+static int print_columns(void)
+{
+	for (size_t i = 0; i < fields_len; i++) {
+		char header[FIELD_HEADER_LEN];
+
+		printf("%-14s %s\n", field_header(&fields[i], header), fields[i].help);
+	}
+	return finish(0);
+}
+
+/* -1 to go on, or an exit status */
+static int choose_columns(struct columns *columns, const char *list)
+{
+	const char *bad = NULL;
+	size_t len = 0;
+
+	if (!columns_choose(columns, list, &bad, &len))
+		return -1;
+	if (bad)
+		warn_msg("unknown column '%.*s'; see 'tapwatch list --list-columns'", (int)len, bad);
+	else
+		warn_msg("too many columns; there can be %d", MAX_COLUMNS);
+	return EXIT_USAGE;
+}
+
+/* --- JSON --- */
+
+/* With columns asked for these, else CONTRACT's. */
+static int fill_object(struct json_object *object, const struct row *row, const struct columns *columns)
+{
+	int err = 0;
+
+	if (!columns)
+		return fields_json(row, FIELD_JSON, object);
+	for (size_t i = 0; i < columns->len && !err; i++) {
+		struct json_object *value = field_json(columns->field[i], row, &err);
+
+		if (value && json_object_object_add(object, columns->field[i]->name, value)) {
+			json_object_put(value);
+			err = -ENOMEM;
+		}
+	}
+	return err;
+}
+
+/* One at a time: there may be very many. */
+static int print_row(const struct row *row, const struct columns *columns, const char *separator)
+{
+	struct json_object *object = json_object_new_object();
+	int err = object ? fill_object(object, row, columns) : -ENOMEM;
+
+	if (!err && printf("%s\n%s", separator, json_object_to_json_string_ext(
+			   object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0)
+		err = -errno;
+	json_object_put(object);
+	return err;
+}
+
+static int print_json(const struct rows *rows, const struct columns *columns)
+{
+	int err = 0;
+
+	printf("{\"bindings\":[");
+	for (size_t i = 0; i < rows->len && !err; i++)
+		err = print_row(&rows->row[i], columns, i ? "," : "");
+	printf("%s]}\n", rows->len ? "\n" : "");
+	return err;
+}
+
+/* --- */
+
+static int print_rows(const struct rows *rows, const struct options *o, const struct columns *columns)
+{
+	struct out_table table = { .noheadings = o->noheadings || o->quiet, .raw = o->raw };
+
+	if (o->json)
+		return finish(print_json(rows, o->columns ? columns : NULL));
+	return finish(out_table(&table, stdout, rows, columns));
+}
+
+/* What the output is made of: JSON without chosen columns tells all that CONTRACT lists. */
+static unsigned needs(const struct options *o, const struct columns *columns)
+{
+	unsigned all = 0;
+
+	/* JSON has the numbers of namespaces, and their names only as a member of its own */
+	if (o->json && o->columns)
+		return columns_need(columns) & ~ROWS_LABEL;
+	for (size_t i = 0; o->json && i < fields_len; i++)
+		if (fields[i].flags & FIELD_JSON)
+			all |= fields[i].needs;
+	return o->json ? all & ~ROWS_LABEL : columns_need(columns);
+}
+
+static int list(const struct options *o)
+{
+	struct columns columns;
+	struct rows rows = { 0 };
+	int status = choose_columns(&columns, o->columns);
+
+	if (status >= 0)
+		return status;
+	status = snapshot_read(&rows, o);
+	if (status == EXIT_FINE)
+		status = snapshot_finish(&rows, needs(o, &columns), false);
+	if (status == EXIT_FINE)
+		status = print_rows(&rows, o, &columns);
+	if (status == EXIT_FINE && !rows.len && filter_has(o->filter, FILTER_PID)) {
+		if (!o->quiet)
+			warn_msg("none of these processes has a TUN/TAP file that matches");
+		status = EXIT_FAILED;
+	}
+	rows_free(&rows);
+	return status;
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct options options;
+	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
+				   OPT_NOISE, argc, argv, help);
+
+	if (status >= 0)
+		return status;
+	if (options.first_operand < argc)
+		status = usage_error("list", "unexpected argument '%s'", argv[options.first_operand]);
+	else if (options.json && options.raw)
+		status = usage_error("list", "--json and --raw exclude each other");
+	else if (options.list_columns)
+		status = print_columns();
+	else
+		status = list(&options);
+	options_free(&options);
+	return status;
+}
