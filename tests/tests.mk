@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make test         everything: unit tests, live tests on this kernel, the kernels in VMs
+# make test-unit    unit tests only (no root, no kernel)
+# make test-live    live tests on this kernel (root)
+# make test-vm      live tests on the kernels of tests/vm/kernels
+# One at a time: prove build/t/NAME.t, after make tests
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+# Not `:=`: pkg-config is to be asked only when a test is built, plain make needs no cmocka.
+UNIT_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 $(SANITIZE) -I. -Itests/unit \
+	$(shell $(PKG_CONFIG) --cflags $(LIBS) cmocka)
+UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
+
+# Which sources each unit test is made of, beside its own.
+OUT_SOURCES := escape event process netns names
+unit_bindings := bindings bindings_dev bindings_file bindings_ioctl bindings_scan bindings_table names
+unit_bindings_scan := $(unit_bindings)
+unit_bindings_soup := $(unit_bindings)
+unit_escape := escape
+unit_process := process
+unit_filter := filter $(OUT_SOURCES)
+unit_out := out_json out_text $(OUT_SOURCES)
+unit_netns := netns
+unit_proc_scan := proc_scan inject netns
+unit_labels := labels netns
+unit_rows := rows labels filter $(unit_bindings) escape event process netns
+unit_fields := fields out_table rows labels out_json $(unit_bindings) escape event process netns
+
+UNIT_TESTS := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))
+UNIT_PROGRAMS := $(UNIT_TESTS:%=build/tests/test_%)
+
+.SECONDEXPANSION:
+build/tests/test_%: tests/unit/test_%.c $$(foreach s,$$(unit_$$*),user/$$(s).c) $(wildcard tests/unit/*.h user/*.h bpf/tapwatch.h) | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(UNIT_CFLAGS) -o $@ $(filter %.c,$^) $(UNIT_LDLIBS)
+
+# Fixtures of the live tests. tap32 is a 32-bit program without libc: no multilib packages.
+HELPERS := build/tests/tapfix build/tests/tap32 build/tests/busy_target build/tests/seccomp_target \
+	build/tests/tables_target build/tests/seed_dump
+build/tests/busy_target build/tests/seccomp_target build/tests/tables_target: build/tests/%: tests/helpers/%.c | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -pthread -o $@ $<
+# Drives the seed back-ends: the program without its commands
+build/tests/seed_dump: tests/live/seed_dump.c $(filter-out build/main.o,$(OBJECTS)) | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+build/tests/tapfix: tests/helpers/tapfix.c | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -o $@ $<
+build/tests/tap32: tests/helpers/tap32.c | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) -m32 -static -nostdlib -ffreestanding -fno-stack-protector -O1 -Wall -Wextra -o $@ $<
+
+# Live tests in C against the modules themselves
+build/tests/test_rtnl: tests/live/test_rtnl.c user/rtnl.c user/rtnl_monitor.c user/netns.c | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(UNIT_CFLAGS) -o $@ $(filter %.c,$^) $(UNIT_LDLIBS)
+
+build/tests:
+	$(Q)mkdir -p $@
+
+.PHONY: tests test test-unit test-live test-vm
+tests: tapwatch $(UNIT_PROGRAMS) $(HELPERS) build/tests/test_rtnl
+	$(Q)tests/plan
+
+test: tests
+	$(Q)tests/run unit live vm
+test-unit: $(UNIT_PROGRAMS)
+	$(Q)tests/plan
+	$(Q)tests/run unit
+test-live: tests
+	$(Q)tests/run live
+test-vm: tests
+	$(Q)tests/run vm
+
+include tests/bench/bench.mk
