@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make bench        what `list` costs beside other ways to the same answer (root; lsof, lsfd, gdb, ip)
+
+BENCH_PROGRAMS := build/bench/crowd build/bench/walk build/bench/measure
+BENCH_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O2
+
+build/bench/crowd build/bench/measure: build/bench/%: tests/bench/%.c | build/bench
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $<
+
+# The project's own iterator, with nothing around it.
+build/bench/walk: tests/bench/walk.c $(filter-out build/main.o,$(OBJECTS)) | build/bench
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
+build/bench:
+	$(Q)mkdir -p $@
+
+.PHONY: bench
+bench: tapwatch $(BENCH_PROGRAMS)
+	$(Q)tests/bench/list
