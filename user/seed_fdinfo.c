@@ -21,6 +21,7 @@ void seed_look_fdinfo(struct seed_queue *q)
 	q->time_ns = rtnl_boottime();
 	q->netns = q->socket_netns = 0;
 	q->has_flags = q->has_mac = false;
+	q->tun_flags = 0;
 	memset(q->ifname, 0, sizeof(q->ifname));
 	snprintf(path, sizeof(path), "/proc/%u/task/%u/fdinfo/%d", q->table->task.pid, q->table->task.tid, q->fd);
 	len = proc_read(AT_FDCWD, path, text, sizeof(text));
