@@ -642,7 +642,7 @@ static int finish_endings_with(struct tp *tp, uint64_t file_gen)
 }
 
 struct same_addr {
-	const struct tw_file *file;
+	const struct tw_event *fact;
 	uint64_t gen;
 };
 
@@ -650,7 +650,10 @@ static int has_addr(void *ctx, const struct file *file)
 {
 	struct same_addr *q = ctx;
 
-	if (file->f.addr != q->file->addr || file->gen == q->file->gen)
+	if (file->f.addr != q->fact->file.addr || file->gen == q->fact->file.gen)
+		return 0;
+	/* after a loss: an old fact, and the file that a scan found there since is the younger one */
+	if (q->fact->time_ns <= file->seen_ns || q->fact->time_ns <= file->opened_ns)
 		return 0;
 	q->gen = file->gen;
 	return 1;
@@ -659,7 +662,7 @@ static int has_addr(void *ctx, const struct file *file)
 /* A file was opened at the address of one that we know: that one is gone. */
 static int retire_predecessor(struct tp *tp, const struct tw_event *fact)
 {
-	struct same_addr q = { .file = &fact->file };
+	struct same_addr q = { .fact = fact };
 	struct tw_event release = {
 		.time_ns = fact->time_ns, .type = TW_FILE_RELEASE, .has = TW_HAS_FILE, .fd = -1,
 		.file.addr = fact->file.addr,
