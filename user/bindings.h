@@ -65,7 +65,6 @@ struct device {
 	/* private to bindings.c below */
 	uint64_t persist_off_file; /* file that switched persistence off last; 0 */
 	uint64_t mark;
-	struct device *next;
 	uint64_t slice[TW_MAX_QUEUES];	/* queue list being collected */
 };
 
@@ -88,7 +87,6 @@ struct file {
 	bool announced;		/* its open (or exist) was told */
 	/* private */
 	uint64_t mark;
-	struct file *next;
 };
 
 /* One fd of one table. A process is the holder: `task` is who was seen with it. */
@@ -101,7 +99,6 @@ struct hold {
 	uint64_t seen_ns;
 	/* private */
 	uint64_t mark;
-	struct hold *next;
 };
 
 /* Presence bits of struct change. */

@@ -25,7 +25,7 @@ struct live;
 
 /*
  * Loads, attaches, reads the existing state. The sink gets an `exist` for
- * everything found and then `ready`; live_run() gives it the changes. 0, or a
+ * everything found and then `ready`; live_poll() gives it the changes. 0, or a
  * negative errno and a sentence to complete "tapwatch: …".
  */
 int live_start(struct live **out, const struct live_options *options, change_fn sink, void *ctx,
