@@ -18,6 +18,7 @@ unit_bindings := bindings bindings_dev bindings_file bindings_ioctl bindings_sca
 unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
 unit_escape := escape
+unit_when := when escape
 unit_process := process
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
