@@ -35,7 +35,9 @@ enum event_kind {
 	EV_QUEUE_DETACH, EV_QUEUE_ATTACH, EV_PERSIST, EV_OWNER, EV_MOVE,
 	EV_RENAME, EV_MAC, EV_UP, EV_DOWN, EV_MASTER, EV_VHOST, EV_HOLD,
 	EV_DROP, EV_RELEASE, EV_DELETE, EV_LOST, EV_RESYNC, EV_VM_START,
-	EV_VM_STOP, EV_MAX,
+	EV_VM_STOP,
+	EV_GAP,		/* told by the recorder: it did not run, or could not write */
+	EV_MAX,
 };
 const char *event_name(enum event_kind kind);		/* "attach-failed" */
 int event_by_name(const char *word);			/* enum event_kind, or -1 */

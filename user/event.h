@@ -36,6 +36,17 @@ struct ready_info {
 	const struct hook_state *hooks;
 };
 
+/*
+ * EV_GAP only: between `from` and the event's own time nothing was recorded.
+ * change->count: events known to be missing; change->error: why writing failed.
+ */
+struct gap_info {
+	const char *reason;		/* "stopped", "killed": the recorder did not run; "write-failed" */
+	uint64_t from_realtime_ns;	/* 0 unknown */
+	uint64_t from_boottime_ns;
+	char from_boot_id[BOOT_ID_LEN + 1]; /* another one than the event's: the machine was restarted; "" unknown */
+};
+
 struct event {
 	const struct change *change;		/* never NULL */
 	uint64_t seq;				/* first of a run: 1 */
@@ -50,6 +61,7 @@ struct event {
 	const char *socket_netns_name;		/* of change->file */
 	const char *vm_type, *vm_name, *vm_uuid; /* NULL unknown; for the caller to fill */
 	const struct ready_info *ready;		/* for the caller to fill */
+	const struct gap_info *gap;		/* for the caller to fill */
 };
 
 /* What enriching needs; one per run. Zero it, then fill the upper part. */

@@ -396,7 +396,7 @@ bool filter_match(const struct filter *filter, const struct event *event)
 	enum event_kind e = event->change->event;
 	size_t kind;
 
-	if (e == EV_READY || e == EV_LOST || e == EV_RESYNC)
+	if (e == EV_READY || e == EV_LOST || e == EV_RESYNC || e == EV_GAP)
 		return match_any(&filter->of[FILTER_EVENT], &types[FILTER_EVENT], event);
 	for (kind = 0; kind < FILTER_MAX; kind++)
 		if (!match_any(&filter->of[kind], &types[kind], event))

@@ -47,8 +47,8 @@ int filter_add(struct filter *filter, enum filter_kind kind, const char *value,
 bool filter_has(const struct filter *filter, enum filter_kind kind);
 
 /*
- * ready, lost and resync are about the run, not about an object: they pass,
- * unless an event list leaves them out.
+ * ready, lost, resync and gap are about the run, not about an object: they
+ * pass, unless an event list leaves them out.
  */
 bool filter_match(const struct filter *filter, const struct event *event);
 

@@ -34,6 +34,7 @@ static const char *const event_names[EV_MAX] = {
 	[EV_RESYNC] = "resync",
 	[EV_VM_START] = "vm-start",
 	[EV_VM_STOP] = "vm-stop",
+	[EV_GAP] = "gap",
 };
 
 static const char *const kind_names[TW_KIND_MAX] = {

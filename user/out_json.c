@@ -113,7 +113,7 @@ static void end(struct writer *w, struct writer *parent, const char *key)
 		json_object_put(w->object);
 }
 
-static void put_time(struct writer *w, uint64_t realtime_ns)
+static void put_time(struct writer *w, const char *key, uint64_t realtime_ns)
 {
 	time_t seconds = realtime_ns / 1000000000;
 	char text[64], date[32];
@@ -123,7 +123,7 @@ static void put_time(struct writer *w, uint64_t realtime_ns)
 		return;
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text, sizeof(text), "%s.%09" PRIu64 "Z", date, realtime_ns % 1000000000);
-	put_text(w, "time", text);
+	put_text(w, key, text);
 }
 
 static void put_process(struct writer *parent, const struct event *event)
@@ -320,7 +320,7 @@ static void put_particulars(struct writer *w, const struct event *event)
 	put_held_by(w, c);
 	if (c->event == EV_EXIST)
 		put_text(w, "state", event_state(event));
-	if ((c->has & CH_COUNT) && c->event == EV_LOST)
+	if ((c->has & CH_COUNT) && (c->event == EV_LOST || c->event == EV_GAP))
 		put_uint(w, "count", c->count);
 	if ((c->has & CH_COUNT) && c->event == EV_RESYNC)
 		put_uint(w, "corrections", c->count);
@@ -359,6 +359,18 @@ static void put_ready(struct writer *parent, const struct ready_info *ready)
 	end(&w, parent, "hooks");
 }
 
+static void put_gap(struct writer *w, const struct event *event)
+{
+	const struct gap_info *gap = event->gap;
+
+	if (!gap)
+		return;
+	put_text(w, "reason", gap->reason);
+	put_time(w, "from", gap->from_realtime_ns);
+	put_known(w, "from_boottime_ns", gap->from_boottime_ns);
+	put_text(w, "from_boot_id", gap->from_boot_id);
+}
+
 struct json_object *event_json(const struct event *event)
 {
 	const struct change *c = event->change;
@@ -367,7 +379,7 @@ struct json_object *event_json(const struct event *event)
 	if (!begin(&w))
 		return NULL;
 	put_uint(&w, "seq", event->seq);
-	put_time(&w, event->realtime_ns);
+	put_time(&w, "time", event->realtime_ns);
 	put_known(&w, "boottime_ns", c->time_ns);
 	put_text(&w, "boot_id", event->boot_id);
 	put_text(&w, "event", event_name(c->event));
@@ -385,6 +397,7 @@ struct json_object *event_json(const struct event *event)
 	put_particulars(&w, event);
 	put_vm(&w, event);
 	put_ready(&w, event->ready);
+	put_gap(&w, event);
 	if (!w.failed)
 		return w.object;
 	json_object_put(w.object);

@@ -523,19 +523,53 @@ static void ready_line(struct line *l, const struct ready_info *ready)
 		add(l, " (see 'tapwatch check')");
 }
 
+/* Nothing is known of the time from then to this line. */
+static void gap_line(struct line *l, const struct event *event)
+{
+	const struct gap_info *gap = event->gap;
+	const struct change *c = event->change;
+	time_t seconds = gap ? (time_t)(gap->from_realtime_ns / 1000000000) : 0;
+	char text[96];
+	struct tm tm;
+
+	add(l, "not recorded");
+	if (seconds && localtime_r(&seconds, &tm)) {
+		strftime(text, sizeof(text), " since %Y-%m-%d %H:%M:%S", &tm);
+		add(l, text);
+	}
+	if (gap && gap->from_boot_id[0] && event->boot_id && strcmp(gap->from_boot_id, event->boot_id))
+		add(l, ": the machine was restarted");
+	else if (gap && gap->reason && !strcmp(gap->reason, "write-failed"))
+		add(l, ": the database could not be written");
+	else if (gap && gap->reason && !strcmp(gap->reason, "killed"))
+		add(l, ": the recorder was killed");
+	else
+		add(l, ": the recorder was stopped");
+	if ((c->has & CH_ERRNO) && strerrordesc_np(c->error)) {
+		add(l, ", ");
+		add(l, strerrordesc_np(c->error));
+	}
+	if (c->has & CH_COUNT) {
+		snprintf(text, sizeof(text), ", %" PRIu64 " %s missing", c->count, c->count == 1 ? "event" : "events");
+		add(l, text);
+	}
+}
+
 /* Lines about the run: no columns, so that they stand out. False for other events. */
 static bool run_line(struct line *l, const struct event *event)
 {
 	const struct change *c = event->change;
-	bool alarm = c->event == EV_LOST;
+	bool alarm = c->event == EV_LOST || c->event == EV_GAP;
 	char text[96];
 
-	if (c->event != EV_READY && c->event != EV_LOST && c->event != EV_RESYNC)
+	if (c->event != EV_READY && c->event != EV_LOST && c->event != EV_RESYNC && c->event != EV_GAP)
 		return false;
 	add_sgr(l, alarm ? RED : DIM);
 	add(l, "-- ");
 	if (c->event == EV_READY) {
 		ready_line(l, event->ready);
+	} else if (c->event == EV_GAP) {
+		gap_line(l, event);
 	} else if (c->event == EV_LOST) {
 		if (c->has & CH_COUNT)
 			snprintf(text, sizeof(text), "%" PRIu64 " %s lost: reading the state afresh",

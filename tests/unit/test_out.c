@@ -613,6 +613,30 @@ static void test_boot_id(void **state)
 	assert_int_equal(id[8], '-');
 }
 
+static void test_gap(void **state)
+{
+	struct gap_info gap = {
+		.reason = "killed", .from_realtime_ns = 1795307400000000001, .from_boottime_ns = 91000000000, .from_boot_id = "b",
+	};
+
+	(void)state;
+	change = (struct change){ .event = EV_GAP, .has = CH_COUNT, .time_ns = 91234567890, .fd = -1, .count = 3 };
+	event.process = NULL;
+	event.netns_name = NULL;
+	event.gap = &gap;
+	expect(json(), HEAD("", "gap") ",\"count\":3,\"reason\":\"killed\",\"from\":\"2026-11-22T00:30:00.000000001Z\","
+	       "\"from_boottime_ns\":91000000000,\"from_boot_id\":\"b\"}\n");
+	expect(line(), "00:31:00.123 -- not recorded since 2026-11-22 00:30:00: the recorder was killed, 3 events missing\n");
+	change.has = CH_ERRNO;
+	change.error = ENOSPC;
+	gap.reason = "write-failed";
+	expect(line(), "00:31:00.123 -- not recorded since 2026-11-22 00:30:00: the database could not be written, "
+	       "No space left on device\n");
+	snprintf(gap.from_boot_id, sizeof(gap.from_boot_id), "a");
+	change.has = 0;
+	expect(line(), "00:31:00.123 -- not recorded since 2026-11-22 00:30:00: the machine was restarted\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,6 +655,7 @@ int main(void)
 		cmocka_unit_test_setup(test_text_failed, setup),
 		cmocka_unit_test_setup(test_text_many_holders, setup),
 		cmocka_unit_test_setup(test_text_run, setup),
+		cmocka_unit_test_setup(test_gap, setup),
 		cmocka_unit_test_setup(test_text_hostile, setup),
 		cmocka_unit_test_setup(test_text_color, setup),
 		cmocka_unit_test_setup(test_netns, setup),
