@@ -14,7 +14,7 @@ UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
 
 # Which sources each unit test is made of, beside its own.
 OUT_SOURCES := escape event process netns names
-unit_bindings := bindings bindings_dev bindings_file bindings_ioctl bindings_scan bindings_table names
+unit_bindings := bindings bindings_dev bindings_file bindings_ioctl bindings_scan table names
 unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
 unit_escape := escape
@@ -26,6 +26,7 @@ unit_netns := netns
 unit_proc_scan := proc_scan inject netns
 unit_labels := labels netns
 unit_rows := rows labels filter $(unit_bindings) escape event process netns
+unit_replay := replay rows labels $(unit_bindings) escape event process netns
 unit_fields := fields out_table rows labels out_json $(unit_bindings) escape event process netns
 
 UNIT_TESTS := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))

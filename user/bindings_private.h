@@ -7,7 +7,6 @@
  * bindings_dev.c   facts about devices
  * bindings_ioctl.c facts about ioctls, which join the two
  * bindings_scan.c  scans
- * bindings_table.c the hash table
  */
 #ifndef TW_BINDINGS_PRIVATE_H
 #define TW_BINDINGS_PRIVATE_H
@@ -15,32 +14,7 @@
 #include <sys/queue.h>
 
 #include "bindings.h"
-
-/* --- hash table: intrusive, chained, grows by itself ------------------- */
-
-struct link {
-	struct link *next;
-	struct link **pprev;	/* NULL: in no table */
-	uint64_t hash;
-};
-
-struct table {
-	struct link **slots;
-	size_t size;		/* a power of two */
-	size_t used;
-};
-
-int table_init(struct table *t);	/* 0 or -ENOMEM */
-void table_free(struct table *t);	/* the slots; members belong to the caller */
-/* Never fails: without memory to grow the chains merely get longer. */
-void table_add(struct table *t, struct link *l, uint64_t hash);
-void table_del(struct table *t, struct link *l);	/* nothing when in no table */
-struct link *table_first(const struct table *t, uint64_t hash);
-struct link *table_next(const struct link *l);		/* next with the same hash */
-uint64_t hash_words(uint64_t a, uint64_t b, uint64_t c);
-
-#define container(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
-#define table_each(t, hash, l) for ((l) = table_first(t, hash); (l); (l) = table_next(l))
+#include "table.h"
 
 /* --- objects: the public struct first, then what only we need ------------ */
 

@@ -44,8 +44,7 @@ static enum row_state state_of(const struct file *file)
 	return ROW_UNBOUND;
 }
 
-/* A new, empty row; NULL when out of memory. */
-static struct row *add_row(struct rows *rows)
+struct row *rows_add(struct rows *rows)
 {
 	struct row *row;
 
@@ -125,7 +124,7 @@ static int list_ids(struct collector *c, size_t offset)
 static int collect_hold(void *ctx, const struct hold *hold)
 {
 	struct collector *c = ctx;
-	struct row *row = add_row(c->rows);
+	struct row *row = rows_add(c->rows);
 
 	if (!row)
 		return -ENOMEM;
@@ -144,7 +143,7 @@ static int collect_file(void *ctx, const struct file *file)
 
 	if (has_row(c, file->id))
 		return 0;
-	row = add_row(c->rows);
+	row = rows_add(c->rows);
 	if (!row)
 		return -ENOMEM;
 	set_file(row, file);
@@ -173,7 +172,7 @@ static int collect_device(void *ctx, const struct device *dev)
 
 	if (has_row(c, dev->id))
 		return 0;
-	row = add_row(c->rows);
+	row = rows_add(c->rows);
 	if (!row)
 		return -ENOMEM;
 	if ((c->name_only && named_only(c->rows, dev)) || (c->rows->taps_unseen && is_tap_kind(dev->d.kind)))
@@ -210,6 +209,29 @@ void rows_free(struct rows *rows)
 	memset(rows, 0, sizeof(*rows));
 }
 
+const char *rows_keep(struct rows *rows, const char *text, int *err)
+{
+	if (!text || *err)
+		return NULL;
+	if (rows->strings_len == rows->strings_room) {
+		size_t room = rows->strings_room ? rows->strings_room * 2 : 64;
+		char **bigger = reallocarray(rows->strings, room, sizeof(*bigger));
+
+		if (!bigger) {
+			*err = -ENOMEM;
+			return NULL;
+		}
+		rows->strings = bigger;
+		rows->strings_room = room;
+	}
+	rows->strings[rows->strings_len] = strdup(text);
+	if (!rows->strings[rows->strings_len]) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	return rows->strings[rows->strings_len++];
+}
+
 /* ---- filter ---- */
 
 /* What an event about the row borrows. */
@@ -242,6 +264,8 @@ static void as_event(const struct row *row, struct row_event *e)
 	e->event = (struct event){
 		.change = &e->change,
 		.netns_name = row->netns_name,
+		.socket_netns_name = row->socket_netns_label,
+		.process_netns_name = row->process_netns_label,
 		.vm_type = row->vm_type,
 		.vm_name = row->vm_name,
 		.vm_uuid = row->vm_uuid,
@@ -382,30 +406,6 @@ static const struct known *find(const struct lookup *l, uint64_t key)
 	return found ? found : &nothing;
 }
 
-/* A copy that lives as long as the rows. NULL for NULL; *err when out of memory. */
-static const char *keep_string(struct rows *rows, const char *text, int *err)
-{
-	if (!text || *err)
-		return NULL;
-	if (rows->strings_len == rows->strings_room) {
-		size_t room = rows->strings_room ? rows->strings_room * 2 : 64;
-		char **bigger = reallocarray(rows->strings, room, sizeof(*bigger));
-
-		if (!bigger) {
-			*err = -ENOMEM;
-			return NULL;
-		}
-		rows->strings = bigger;
-		rows->strings_room = room;
-	}
-	rows->strings[rows->strings_len] = strdup(text);
-	if (!rows->strings[rows->strings_len]) {
-		*err = -ENOMEM;
-		return NULL;
-	}
-	return rows->strings[rows->strings_len++];
-}
-
 static uint32_t socket_netns(const struct row *row)
 {
 	return row->has & TW_HAS_SOCKET_NETNS ? row->socket_netns : 0;
@@ -428,9 +428,9 @@ static int enrich_netns(struct rows *rows, unsigned wanted, struct labels *label
 		uint32_t inode = (uint32_t)l.known[i].key;
 
 		if (wanted & (ROWS_NAME | ROWS_LABEL))
-			l.known[i].text[0] = keep_string(rows, labels_name(labels, inode), &err);
+			l.known[i].text[0] = rows_keep(rows, labels_name(labels, inode), &err);
 		if (wanted & ROWS_LABEL)
-			l.known[i].text[1] = keep_string(rows, labels_text(labels, inode), &err);
+			l.known[i].text[1] = rows_keep(rows, labels_text(labels, inode), &err);
 	}
 	for (size_t i = 0; i < rows->len; i++) {
 		struct row *row = &rows->row[i];
@@ -461,7 +461,7 @@ static int enrich_users(struct rows *rows, struct process_cache *processes)
 		l.known[l.len++].key = uid_key(&rows->row[i]);
 	settle(&l);
 	for (size_t i = 0; i < l.len; i++)
-		l.known[i].text[0] = keep_string(rows, process_user(processes, (uint32_t)(l.known[i].key - 1)), &err);
+		l.known[i].text[0] = rows_keep(rows, process_user(processes, (uint32_t)(l.known[i].key - 1)), &err);
 	for (size_t i = 0; i < rows->len; i++)
 		rows->row[i].user = find(&l, uid_key(&rows->row[i]))->text[0];
 	free(l.known);
@@ -481,8 +481,8 @@ static int enrich_processes(struct rows *rows, struct process_cache *processes)
 	for (size_t i = 0; i < l.len; i++) {
 		const struct process_info *info = process_lookup(processes, l.known[i].task);
 
-		l.known[i].text[0] = keep_string(rows, info->exe, &err);
-		l.known[i].text[1] = keep_string(rows, info->cgroup, &err);
+		l.known[i].text[0] = rows_keep(rows, info->exe, &err);
+		l.known[i].text[1] = rows_keep(rows, info->cgroup, &err);
 	}
 	for (size_t i = 0; i < rows->len; i++) {
 		rows->row[i].exe = find(&l, rows->row[i].task.pid)->text[0];

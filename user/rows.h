@@ -52,6 +52,11 @@ struct rows {
 	bool taps_unseen;	/* set before: who holds a macvtap or ipvtap was not to be seen */
 };
 
+/* A new row without anything known; NULL when out of memory. */
+struct row *rows_add(struct rows *rows);
+/* A copy that lives as long as the rows. NULL for NULL, and when *err is set or gets -ENOMEM. */
+const char *rows_keep(struct rows *rows, const char *text, int *err);
+
 /* Adds the rows of a state. 0 or -ENOMEM. Zero `rows` before; rows_free() it also after an error. */
 int rows_collect(struct rows *rows, const struct bindings *b);
 void rows_free(struct rows *rows);

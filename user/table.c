@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* bindings_table.c - an intrusive chained hash table; several links per object. */
+/* table.c - see table.h. */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "bindings_private.h"
+#include "table.h"
 
 #define FIRST_SIZE 64
 
