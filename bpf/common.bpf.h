@@ -49,8 +49,24 @@ struct {
 	__type(value, struct tw_dev_entry);
 } devs SEC(".maps");
 
-/* What a thread is in the middle of. Key: pid_tgid; INFLIGHT_VHOST is or-ed in for vhost ioctls. */
+/*
+ * Processes that have, or had, an fd of a tun file, by thread group id: nobody
+ * else's fork, exec or exit is looked at. One that is not in here has none.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} procs SEC(".maps");
+
+/* While the scan that fills the map above is under way, or when it was too small: everybody may have one. */
+__u32 procs_unknown = 0;
+
+/* What a thread is in the middle of. Key: pid_tgid; one of these is or-ed in where it is no tun ioctl or close. */
 #define INFLIGHT_VHOST (1ULL << 63)
+#define INFLIGHT_RECEIVE (1ULL << 62)	/* cmd: by what it receives a file, enum tw_how */
+#define INFLIGHT_UNSHARE (1ULL << 61)
 struct tw_inflight {
 	__u64 file;  /* struct file* */
 	__u64 gen;
@@ -90,6 +106,20 @@ static __always_inline bool is_self(void)
 static __always_inline __u64 new_gen(void)
 {
 	return bpf_ktime_get_ns() << 10 | (bpf_get_smp_processor_id() & 1023);
+}
+
+/* Needed before the process can do anything with its fd: until then a fork or exec of it goes unseen. */
+static __always_inline void proc_remember(__u32 tgid)
+{
+	__u32 one = 1;
+
+	if (bpf_map_update_elem(&procs, &tgid, &one, BPF_ANY))
+		procs_unknown = 1;
+}
+
+static __always_inline bool proc_may_hold(__u32 tgid)
+{
+	return procs_unknown || bpf_map_lookup_elem(&procs, &tgid);
 }
 
 /* A fact to be filled and submitted; NULL (and counted) when the ring is full. */
@@ -383,6 +413,17 @@ static __always_inline struct file *table_file(const struct files_struct *table,
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	return file;
+}
+
+/* Is the slot taken by a call that has not put its file there yet? */
+static __always_inline bool table_reserved(const struct files_struct *table, __u32 fd)
+{
+	const struct fdtable *fdt = BPF_CORE_READ(table, fdt);
+	unsigned long *words = BPF_CORE_READ(fdt, open_fds);
+	__u64 word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), &words[fd / 64]);
+	return word >> (fd & 63) & 1;
 }
 
 #endif

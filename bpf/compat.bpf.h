@@ -148,11 +148,16 @@ static __noinline __s64 file_refs_count(const struct file *file)
 	return BPF_CORE_READ(file, f_count.counter);
 }
 
-static __always_inline bool compat_file_alive(const struct file *file)
+static __always_inline __s64 compat_file_refs(const struct file *file)
 {
 	if (bpf_core_field_exists(file->f_ref))
-		return file_refs_ref(file) > 0;
-	return file_refs_count(file) > 0;
+		return file_refs_ref(file);
+	return file_refs_count(file);
+}
+
+static __always_inline bool compat_file_alive(const struct file *file)
+{
+	return compat_file_refs(file) > 0;
 }
 
 #endif

@@ -1,23 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fd.bpf.c - file tables: an fd comes (fd_install) and goes (close, exit).
- * These are the hot paths of every process on the host: a file that is no
- * tun file costs two loads and a comparison, no map, no ring.
- *
- * dup2, fork and exec change tables by other ways; they are not hooked yet.
+ * fd.bpf.c - file tables: an fd comes (fd_install, do_dup2) and goes (close,
+ * dup2 over it, the end of its table). The first and the last are hot paths
+ * of every process on the host: a file that is no tun file costs two loads
+ * and a comparison, no map, no ring. What processes do to whole tables (fork,
+ * exec, exit) is in process.bpf.c.
  */
 
+/* By what the current thread gets an fd for a file that was there before. */
+static __always_inline __u32 receiving(void)
+{
+	__u64 key = bpf_get_current_pid_tgid() | INFLIGHT_RECEIVE;
+	struct tw_inflight *in = bpf_map_lookup_elem(&inflight, &key);
+	__u32 how = in ? in->cmd : TW_HOW_DUP;
+
+	/* security_file_receive() counts for the one that follows; the others end by themselves */
+	if (how == TW_HOW_OTHER)
+		bpf_map_delete_elem(&inflight, &key);
+	return how;
+}
+
+/* May others than the threads of this process use its table? They would hold what it holds. */
+static __always_inline bool may_be_shared(const struct files_struct *table)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(table, count.counter) != BPF_CORE_READ(task, signal, nr_threads);
+}
+
 /* Returns whether it was the first fd of the file. */
-static __always_inline bool fd_tell(__u32 type, const struct files_struct *table, __s32 fd, const struct file *file)
+static __always_inline bool fd_tell(__u32 type, const struct files_struct *table, __s32 fd, const struct file *file,
+				    __u32 how)
 {
 	struct tw_file_entry *entry = file_entry((__u64)file);
 	struct tw_event *e;
 	__u32 fresh = 0;
 
-	if (entry && type == TW_FD_INSTALL && !entry->announced) {
-		entry->announced = fresh = 1;
-		/* not set yet when the open began */
-		entry->priv = (__u64)BPF_CORE_READ(file, private_data);
+	if (type == TW_FD_INSTALL) {
+		proc_remember(bpf_get_current_pid_tgid() >> 32);
+		if (entry && !entry->announced) {
+			entry->announced = fresh = 1;
+			/* not set yet when the open began */
+			entry->priv = (__u64)BPF_CORE_READ(file, private_data);
+		}
 	}
 	e = event_reserve(type);
 	if (!e)
@@ -26,6 +51,10 @@ static __always_inline bool fd_tell(__u32 type, const struct files_struct *table
 	fill_file(e, file, entry ? entry->gen : 0);
 	if (fresh)
 		e->flags |= TW_F_NEW_FILE;
+	else
+		e->how = how;
+	if (type == TW_FD_INSTALL && may_be_shared(table))
+		e->flags |= TW_F_SHARED;
 	e->table = (__u64)table;
 	e->has |= TW_HAS_TABLE;
 	if (fd >= 0) {
@@ -44,7 +73,7 @@ static __always_inline int on_install(__u32 fd, const struct file *file)
 
 	if (BPF_CORE_READ(file, f_mode) & TW_FMODE_PATH)
 		return 0;
-	fresh = fd_tell(TW_FD_INSTALL, BPF_CORE_READ(task, files), fd, file);
+	fresh = fd_tell(TW_FD_INSTALL, BPF_CORE_READ(task, files), fd, file, receiving());
 	/* a /dev/tapN is bound by its open, which no notifier tells */
 	if (fresh && is_tap_rdev(file_rdev(file)))
 		binding_tell(file, 0, 0);
@@ -68,6 +97,37 @@ int BPF_KPROBE(kprobe_fd_install, unsigned int fd, struct file *file)
 }
 
 /*
+ * dup2, dup3, and whoever else chooses the number (seccomp's ADDFD). Called
+ * with file_lock held: what is in the slot now is what will be replaced. One
+ * that is reserved by an open under way makes it fail (EBUSY).
+ */
+static __always_inline int on_dup2(const struct files_struct *table, const struct file *file, __u32 fd)
+{
+	const struct file *victim = table_file(table, fd);
+	bool ours = is_tun_file(file);
+
+	if (victim == file || (!victim && (!ours || table_reserved(table, fd))))
+		return 0;
+	if (victim && is_tun_file(victim))
+		fd_tell(TW_FD_CLOSE, table, fd, victim, TW_HOW_DUP);
+	if (ours)
+		fd_tell(TW_FD_INSTALL, table, fd, file, receiving());
+	return 0;
+}
+
+SEC("?fentry/do_dup2")
+int BPF_PROG(fentry_dup2, struct files_struct *table, struct file *file, unsigned int fd)
+{
+	return on_dup2(table, file, fd);
+}
+
+SEC("?kprobe/do_dup2")
+int BPF_KPROBE(kprobe_dup2, struct files_struct *table, struct file *file, unsigned int fd)
+{
+	return on_dup2(table, file, fd);
+}
+
+/*
  * Explicit closes (close, close_range) take the file out of the slot here:
  * file_close_fd_locked since 6.7-ish, pick_file before. pick_file may return
  * NULL or an ERR_PTR for an empty slot, depending on the kernel.
@@ -78,7 +138,7 @@ int BPF_PROG(fexit_fd_close, struct files_struct *table, unsigned int fd, struct
 	if (!file || !is_our_rdev(file->f_inode->i_rdev))
 		return 0;
 	if (!(file->f_mode & TW_FMODE_PATH))
-		fd_tell(TW_FD_CLOSE, table, fd, file);
+		fd_tell(TW_FD_CLOSE, table, fd, file, TW_HOW_CLOSE);
 	return 0;
 }
 
@@ -89,7 +149,7 @@ int BPF_PROG(fexit_fd_close_old, struct files_struct *table, unsigned int fd, st
 	if (!file || !is_our_rdev(file->f_inode->i_rdev))
 		return 0;
 	if (!(file->f_mode & TW_FMODE_PATH))
-		fd_tell(TW_FD_CLOSE, table, fd, file);
+		fd_tell(TW_FD_CLOSE, table, fd, file, TW_HOW_CLOSE);
 	return 0;
 }
 
@@ -100,7 +160,7 @@ static __always_inline int on_close_slot(const struct files_struct *table, unsig
 
 	if (!file || !is_tun_file(file))
 		return 0;
-	fd_tell(TW_FD_CLOSE, table, fd, file);
+	fd_tell(TW_FD_CLOSE, table, fd, file, TW_HOW_CLOSE);
 	return 0;
 }
 
@@ -117,17 +177,17 @@ int BPF_KPROBE(kprobe_fd_close_old, struct files_struct *table, unsigned int fd)
 }
 
 /*
- * A process that ends: close_files() passes every file of the table through
- * filp_close() in the last user's context, PF_EXITING set. (sched_process_exit
- * comes before that, while the files are still open.)
+ * The end of a table: its last user gone, close_files() passes every file
+ * through filp_close(). Mostly that is a process that ends
+ * (sched_process_exit comes before that, while the files are still open); it
+ * may as well be one that left a shared table, or (5.10) one that looked into
+ * it by /proc. Nobody else comes here with a table that has no users.
  */
 static __always_inline int on_filp_close(const struct file *file, __u64 table)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	if (!(BPF_CORE_READ(task, flags) & TW_PF_EXITING) || !is_tun_file(file))
+	if (!table || BPF_CORE_READ((struct files_struct *)table, count.counter) || !is_tun_file(file))
 		return 0;
-	fd_tell(TW_TABLE_EXIT, (void *)table, -1, file);
+	fd_tell(TW_TABLE_EXIT, (void *)table, -1, file, TW_HOW_EXIT);
 	return 0;
 }
 
@@ -145,4 +205,114 @@ int BPF_KPROBE(kprobe_filp_close, struct file *file, void *id)
 	if (!is_our_rdev(file_rdev(file)))
 		return 0;
 	return on_filp_close(file, (__u64)id);
+}
+
+/* --- by what a file comes that was there before -------------------------------- */
+
+static __always_inline void receive_begin(__u32 how)
+{
+	__u64 key = bpf_get_current_pid_tgid() | INFLIGHT_RECEIVE;
+	struct tw_inflight in = { .cmd = how };
+
+	bpf_map_update_elem(&inflight, &key, &in, BPF_ANY);
+}
+
+static __always_inline int receive_end(void)
+{
+	__u64 key = bpf_get_current_pid_tgid() | INFLIGHT_RECEIVE;
+
+	bpf_map_delete_elem(&inflight, &key);
+	return 0;
+}
+
+#define SCM_MAX_FD 253 /* include/net/scm.h */
+
+/* Files from a message are given fds. Only messages with a file of ours are of interest. */
+static __always_inline int on_scm_enter(const struct scm_cookie *scm)
+{
+	struct scm_fp_list *list = BPF_CORE_READ(scm, fp);
+	int count = BPF_CORE_READ(list, count);
+	struct file *file;
+
+	for (int i = 0; i < SCM_MAX_FD; i++) {
+		if (i >= count)
+			return 0;
+		if (bpf_core_read(&file, sizeof(file), &list->fp[i]) || !is_our_rdev(file_rdev(file)))
+			continue;
+		receive_begin(TW_HOW_SCM_RIGHTS);
+		return 0;
+	}
+	return 0;
+}
+
+SEC("?fentry/scm_detach_fds")
+int BPF_PROG(fentry_scm, void *msg, struct scm_cookie *scm)
+{
+	return on_scm_enter(scm);
+}
+
+SEC("?fexit/scm_detach_fds")
+int BPF_PROG(fexit_scm)
+{
+	return receive_end();
+}
+
+SEC("?kprobe/scm_detach_fds")
+int BPF_KPROBE(kprobe_scm, void *msg, struct scm_cookie *scm)
+{
+	return on_scm_enter(scm);
+}
+
+SEC("?kretprobe/scm_detach_fds")
+int BPF_KRETPROBE(kretprobe_scm)
+{
+	return receive_end();
+}
+
+SEC("?fentry/pidfd_getfd")
+int BPF_PROG(fentry_getfd)
+{
+	receive_begin(TW_HOW_PIDFD_GETFD);
+	return 0;
+}
+
+SEC("?fexit/pidfd_getfd")
+int BPF_PROG(fexit_getfd)
+{
+	return receive_end();
+}
+
+SEC("?kprobe/pidfd_getfd")
+int BPF_KPROBE(kprobe_getfd)
+{
+	receive_begin(TW_HOW_PIDFD_GETFD);
+	return 0;
+}
+
+SEC("?kretprobe/pidfd_getfd")
+int BPF_KRETPROBE(kretprobe_getfd)
+{
+	return receive_end();
+}
+
+/* Every way to receive a file asks the security modules. Those that are not known yet are `other`: seccomp, io_uring. */
+static __always_inline int on_receive(const struct file *file)
+{
+	__u64 key = bpf_get_current_pid_tgid() | INFLIGHT_RECEIVE;
+
+	if (is_our_rdev(file_rdev(file)) && !bpf_map_lookup_elem(&inflight, &key))
+		receive_begin(TW_HOW_OTHER);
+	return 0;
+}
+
+SEC("?fentry/security_file_receive")
+int BPF_PROG(fentry_receive, struct file *file)
+{
+	return on_receive(file);
+}
+
+SEC("?kprobe/security_file_receive")
+int BPF_KPROBE(kprobe_receive, struct file *file)
+{
+	return on_receive(file);
 }

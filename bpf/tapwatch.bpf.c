@@ -11,10 +11,12 @@
 #include "tapwatch.h"
 #include "compat.bpf.h"
 #include "common.bpf.h"
+#include "slots.bpf.h"
 
 #include "device.bpf.c"
 #include "queue.bpf.c"
 #include "fd.bpf.c"
+#include "process.bpf.c"
 #include "syscalls.bpf.c"
 #include "seed.bpf.c"
 

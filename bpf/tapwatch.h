@@ -31,15 +31,16 @@ enum tw_type {
 	 */
 	TW_FILE_OPEN = 1,
 	/*
-	 * An fd of a table now refers to a file. From fd_install, or from the
-	 * exit of open(2) in the tracepoint backend. file, fd, table.
-	 * TW_F_NEW_FILE: this is the first sight of the file since it was
-	 * opened, so it is the open.
+	 * An fd of a table now refers to a file. From fd_install and do_dup2,
+	 * from a walk of the table of a child or of a process after exec, or
+	 * from the exit of a system call in the tracepoint backend. file, fd,
+	 * table; `how` (TW_HOW_*) where it is known. TW_F_NEW_FILE: this is the
+	 * first sight of the file since it was opened, so it is the open.
 	 */
 	TW_FD_INSTALL = 2,
-	/* An fd was taken out of its table by close(2) or the like. file, fd, table. */
+	/* An fd was taken out of its table, `how` tells by what. file, fd, table. */
 	TW_FD_CLOSE = 3,
-	/* The last user of a table goes away: every fd in it is dropped. table. */
+	/* The last user of a table went away: every fd in it is dropped. table. */
 	TW_TABLE_EXIT = 4,
 	/* The last reference to the file is gone. From tun_chr_close or a scan. file. */
 	TW_FILE_RELEASE = 5,
@@ -82,10 +83,41 @@ enum tw_type {
 	TW_MODULE = 14,
 	/* A process got a new network namespace: task. Tracepoint backend only. */
 	TW_NETNS_NEW = 15,
-	/* Raw (tracepoint backend): the last thread using a table is about to exit. task, table. */
+	/*
+	 * A thread is about to exit that uses a table of its own (task.tid); with
+	 * TW_F_LAST_THREAD, the process itself. Its table is closed afterwards,
+	 * unless others use it too. With TW_F_GONE it is closed. task, table.
+	 */
 	TW_TASK_EXIT = 16,
 	/* Scan: a process has an fd open on an nsfs file: task, fd; dev.netns is the inode (of any namespace type). */
 	TW_SCAN_NSFD = 17,
+	/*
+	 * A table was walked under circumstances in which nobody else could
+	 * change it; every fd found was told by a TW_FD_INSTALL of the same
+	 * time_ns. What it was not found to hold, it holds no longer: dropped as
+	 * `how` says. With TW_F_ONLY_TABLE the process uses no other table
+	 * (exec; unshare of a process with one thread). task, table.
+	 */
+	TW_TABLE_WALKED = 18,
+	/* A new process shares the table of the one that made it (CLONE_FILES without CLONE_THREAD). task, table. */
+	TW_TABLE_JOIN = 19,
+	/* Somebody's fds changed in a way that no hook can follow: look at all tables again. */
+	TW_RESCAN = 20,
+};
+
+/* tw_event.how: TW_FD_INSTALL and TW_FD_CLOSE, by what the fd came or went. */
+enum tw_how {
+	TW_HOW_UNKNOWN = 0,
+	TW_HOW_DUP = 1,		/* dup, dup2, dup3, F_DUPFD; of a close: replaced by dup2 */
+	TW_HOW_FORK = 2,
+	TW_HOW_SCM_RIGHTS = 3,
+	TW_HOW_PIDFD_GETFD = 4,
+	TW_HOW_EXEC = 5,	/* it survived an exec: the same process runs another program */
+	TW_HOW_OTHER = 6,
+	TW_HOW_CLOSE = 7,
+	TW_HOW_CLOEXEC = 8,
+	TW_HOW_EXIT = 9,
+	TW_HOW_MAX,
 };
 
 /* dev.op: on which occasion a TW_DEV was made. */
@@ -119,6 +151,11 @@ enum tw_dev_op {
 
 /* Scan, with TW_F_UNBOUND: the file was bound once, to a device that is gone. */
 #define TW_F_ORPHANED	(1u << 13)
+
+#define TW_F_SHARED	(1u << 14) /* more than the threads of the process may use the table: look who */
+#define TW_F_LAST_THREAD (1u << 15)
+#define TW_F_GONE	(1u << 16)
+#define TW_F_ONLY_TABLE	(1u << 17)
 
 /* tw_event.has */
 #define TW_HAS_TASK	(1u << 0)
@@ -206,7 +243,7 @@ struct tw_event {
 	};
 	__u64 ctx_file;		/* generation of the file being closed / ioctl'ed (TW_F_IN_*) */
 	__u32 queue_base;
-	__u32 pad2;
+	__u32 how;		/* enum tw_how */
 	__u64 queues[TW_QUEUES_PER_EVENT]; /* generations of files */
 };
 

@@ -14,7 +14,7 @@ UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
 
 # Which sources each unit test is made of, beside its own.
 OUT_SOURCES := escape event process netns names
-unit_bindings := bindings bindings_dev bindings_file bindings_ioctl bindings_scan table names
+unit_bindings := bindings bindings_chain bindings_dev bindings_fd bindings_file bindings_ioctl bindings_scan table names
 unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
 unit_escape := escape

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * bindings.c - the objects of the state machine, their indices, and how
- * changes are told. What the facts mean is in bindings_{file,dev,ioctl,scan}.c.
+ * changes are told. What the facts mean is in bindings_{fd,file,dev,ioctl,scan}.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -61,8 +61,8 @@ struct cx unseen(const struct cx *cx)
 }
 
 /*
- * A fact that names the fd itself is best; then the lowest fd of the actor's
- * own table; then the lowest anywhere.
+ * A fact that names the fd itself is best; then the actor's lowest fd; then the
+ * lowest anywhere.
  */
 void change_fd(const struct cx *cx, struct change *c, const struct file_node *f)
 {
@@ -76,8 +76,7 @@ void change_fd(const struct cx *cx, struct change *c, const struct file_node *f)
 		return;
 	}
 	TAILQ_FOREACH(h, &f->holds, of_file) {
-		own = fact && (fact->has & TW_HAS_TABLE) && fact->table == h->hold.table;
-		own = own || (cx->actor && cx->actor->pid == h->hold.task.pid);
+		own = cx->actor && cx->actor->pid == h->hold.task.pid;
 		if (!best || own > best_own || (own == best_own && h->hold.fd < best->hold.fd)) {
 			best = h;
 			best_own = own;
@@ -96,7 +95,7 @@ void bindings_tell(struct bindings *b, const struct change *change)
 
 /* --- room to sort in --------------------------------------------------------- */
 
-static int room_for(void ***array, size_t *room, size_t count)
+int room_for(void ***array, size_t *room, size_t count)
 {
 	size_t want = *room ? *room * 2 : 64;
 	void **grown;
@@ -168,7 +167,10 @@ struct dev_node *dev_new(struct bindings *b, const struct tw_event *fact)
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return NULL;
-	d->dev.id = b->next_dev++;
+	if (b->ids.device)
+		d->dev.id = b->ids.device(b->ids.ctx, &fact->dev);
+	if (!d->dev.id)
+		d->dev.id = b->next_dev++;
 	d->dev.gen = fact->dev.gen;
 	d->dev.d = fact->dev;
 	d->dev.d.op = 0;
@@ -265,7 +267,8 @@ struct file_node *file_by_gen(const struct bindings *b, uint64_t gen)
 	return NULL;
 }
 
-struct file_node *file_new(struct bindings *b, uint64_t gen)
+/* `fact`: the one that it is met by. */
+struct file_node *file_new(struct bindings *b, uint64_t gen, const struct tw_event *fact)
 {
 	struct file_node *f;
 
@@ -274,10 +277,14 @@ struct file_node *file_new(struct bindings *b, uint64_t gen)
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	f->file.id = b->next_file++;
+	if (b->ids.file && fact->type == TW_SCAN_FD)
+		f->file.id = b->ids.file(b->ids.ctx, fact);
+	if (!f->file.id)
+		f->file.id = b->next_file++;
 	f->file.gen = gen;
 	f->file.f.gen = gen;
 	TAILQ_INIT(&f->holds);
+	TAILQ_INIT(&f->slots);
 	TAILQ_INIT(&f->vhosts);
 	TAILQ_INSERT_TAIL(&b->files, f, all);
 	b->file_count++;
@@ -292,6 +299,7 @@ void file_free(struct bindings *b, struct file_node *f)
 	table_del(&b->file_addr, &f->by_addr);
 	TAILQ_REMOVE(&b->files, f, all);
 	b->file_count--;
+	free(f->chain);
 	free(f);
 }
 
@@ -343,69 +351,6 @@ void file_bind(struct file_node *f, struct dev_node *d, enum file_state state)
 	f->file.state = state;
 	if (state == FILE_DISABLED)
 		d->dev.disabled++;
-}
-
-/* --- holds ------------------------------------------------------------------------- */
-
-struct hold_node *hold_at(const struct bindings *b, uint64_t table, int fd)
-{
-	struct link *l;
-
-	table_each(&b->hold_slot, hash_words(table, (uint32_t)fd, 0), l) {
-		struct hold_node *h = container(l, struct hold_node, by_slot);
-
-		if (h->hold.table == table && h->hold.fd == fd)
-			return h;
-	}
-	return NULL;
-}
-
-struct hold_node *hold_alloc(struct bindings *b)
-{
-	if (room_for(&b->hold_sort, &b->hold_room, b->hold_count + 1))
-		return NULL;
-	return calloc(1, sizeof(struct hold_node));
-}
-
-void hold_add(struct bindings *b, struct hold_node *h, struct file_node *f, const struct tw_event *fact)
-{
-	h->hold.table = fact->table;
-	h->hold.fd = fact->fd;
-	h->hold.file = &f->file;
-	/* a kernel thread that borrows a table is no holder */
-	if ((fact->has & TW_HAS_TASK) && !(fact->flags & TW_F_KTHREAD))
-		h->hold.task = fact->task;
-	table_add(&b->hold_slot, &h->by_slot, hash_words(fact->table, (uint32_t)fact->fd, 0));
-	table_add(&b->hold_table, &h->by_table, hash_words(fact->table, 0, 0));
-	TAILQ_INSERT_TAIL(&b->holds, h, all);
-	TAILQ_INSERT_TAIL(&f->holds, h, of_file);
-	f->file.holders++;
-	b->hold_count++;
-}
-
-void hold_free(struct bindings *b, struct hold_node *h)
-{
-	struct file_node *f = container(h->hold.file, struct file_node, file);
-
-	table_del(&b->hold_slot, &h->by_slot);
-	table_del(&b->hold_table, &h->by_table);
-	TAILQ_REMOVE(&b->holds, h, all);
-	TAILQ_REMOVE(&f->holds, h, of_file);
-	f->file.holders--;
-	b->hold_count--;
-	free(h);
-}
-
-int hold_by_pid(const void *a, const void *b)
-{
-	const struct hold *x = &(*(struct hold_node *const *)a)->hold;
-	const struct hold *y = &(*(struct hold_node *const *)b)->hold;
-
-	if (x->task.pid != y->task.pid)
-		return x->task.pid < y->task.pid ? -1 : 1;
-	if (x->fd != y->fd)
-		return x->fd < y->fd ? -1 : 1;
-	return x->table < y->table ? -1 : x->table > y->table;
 }
 
 /* --- the recently dead ---------------------------------------------------------------- */
@@ -482,7 +427,7 @@ void gone_add(struct bindings *b, enum gone_kind kind, uint64_t k0, uint64_t k1,
 
 #define TABLES(b) \
 	{ &(b)->dev_gen, &(b)->dev_place, &(b)->dev_name, &(b)->dev_netns, &(b)->file_gen, \
-	  &(b)->file_addr, &(b)->hold_slot, &(b)->hold_table, &(b)->vhost_owner, &(b)->gone_key }
+	  &(b)->file_addr, &(b)->slot_key, &(b)->tab_addr, &(b)->proc_pid, &(b)->hold_key, &(b)->vhost_owner, &(b)->gone_key }
 
 struct bindings *bindings_new(change_fn sink, void *ctx)
 {
@@ -499,6 +444,9 @@ struct bindings *bindings_new(change_fn sink, void *ctx)
 	TAILQ_INIT(&b->devs);
 	TAILQ_INIT(&b->files);
 	TAILQ_INIT(&b->holds);
+	TAILQ_INIT(&b->slots);
+	TAILQ_INIT(&b->tabs);
+	TAILQ_INIT(&b->wants);
 	TAILQ_INIT(&b->gone);
 	struct table *const tables[] = TABLES(b);
 
@@ -530,8 +478,7 @@ void bindings_free(struct bindings *b)
 		return;
 	struct table *const tables[] = TABLES(b);
 
-	while (!TAILQ_EMPTY(&b->holds))
-		hold_free(b, TAILQ_FIRST(&b->holds));
+	fds_free(b);
 	while (!TAILQ_EMPTY(&b->files)) {
 		free_file_parts(b, TAILQ_FIRST(&b->files));
 		file_free(b, TAILQ_FIRST(&b->files));
@@ -542,7 +489,6 @@ void bindings_free(struct bindings *b)
 		gone_free(b, TAILQ_FIRST(&b->gone));
 	for (i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		table_free(tables[i]);
-	free(b->hold_sort);
 	free(b->object_sort);
 	free(b->scan.netns);
 	free(b);
@@ -552,6 +498,11 @@ void bindings_ids_from(struct bindings *b, uint64_t device_id, uint64_t file_id)
 {
 	b->next_dev = device_id ? device_id : 1;
 	b->next_file = file_id ? file_id : 1;
+}
+
+void bindings_id_source(struct bindings *b, const struct bindings_id_source *source)
+{
+	b->ids = *source;
 }
 
 /* --- facts in ------------------------------------------------------------------------------ */
@@ -581,7 +532,10 @@ static const struct {
 	[TW_NETNS_EXIT] = { apply_netns_exit, 0 },
 	[TW_MODULE] = { apply_nothing, 0 },
 	[TW_NETNS_NEW] = { apply_nothing, 0 },
-	[TW_TASK_EXIT] = { apply_nothing, 0 },
+	[TW_TASK_EXIT] = { apply_task_exit, TW_HAS_TASK },
+	[TW_TABLE_WALKED] = { apply_table_walked, TW_HAS_TASK | TW_HAS_TABLE },
+	[TW_TABLE_JOIN] = { apply_table_join, TW_HAS_TASK | TW_HAS_TABLE },
+	[TW_RESCAN] = { apply_rescan, 0 },
 };
 
 /* Members that a clear bit declares unknown must not be taken for values. */

@@ -91,16 +91,50 @@ struct file {
 	uint64_t mark;
 };
 
-/* One fd of one table. A process is the holder: `task` is who was seen with it. */
+/*
+ * A holder: a process has this fd for this file, in its file table. Tables
+ * are objects of their own (struct slot): threads share one, processes may,
+ * a thread may have one to itself. A process that has the same fd for the same
+ * file in two of its tables holds it once.
+ */
 struct hold {
+	int fd;
+	struct file *file;
+	struct tw_task task;	/* as last seen */
+	uint64_t since_ns;	/* 0: older than us */
+};
+
+/* One fd of one file table. */
+struct slot {
 	uint64_t table;
 	int fd;
 	struct file *file;
-	struct tw_task task;
-	uint64_t since_ns;	/* 0: older than us */
-	uint64_t seen_ns;
-	/* private */
-	uint64_t mark;
+};
+
+/*
+ * How a file came from its opener to those who hold it: opens, holds and drops
+ * in their order. Of a long story the beginning and the end are kept.
+ */
+#define CHAIN_FIRST 8
+#define CHAIN_LAST 24
+
+struct chain_link {
+	uint64_t time_ns;	/* CLOCK_BOOTTIME */
+	enum event_kind event;	/* EV_OPEN, EV_EXIST, EV_HOLD, EV_DROP */
+	enum how how;
+	int fd;			/* -1: none */
+	uint32_t pid, uid;
+	uint64_t start_ns;
+	char comm[TW_NAME_LEN];
+	char old_comm[TW_NAME_LEN]; /* hold by exec: before; "": the same */
+	bool seed;		/* found by a scan: by then at the latest */
+};
+
+struct chain {
+	size_t first_len, last_len;
+	size_t left_out;	/* links between first and last */
+	struct chain_link first[CHAIN_FIRST];
+	struct chain_link last[CHAIN_LAST];
 };
 
 /* Presence bits of struct change. */
@@ -116,6 +150,7 @@ struct hold {
 #define CH_TASK		(1u << 9)
 #define CH_SEED		(1u << 10)  /* found by a scan, not seen as it happened */
 #define CH_COUNT	(1u << 11)
+#define CH_OLD_COMM	(1u << 12)
 
 struct change {
 	enum event_kind event;
@@ -131,6 +166,7 @@ struct change {
 		uint32_t netns;
 		uint64_t netns_cookie;
 		uint8_t mac[6];
+		char comm[TW_NAME_LEN];	/* hold by exec: of the program before */
 	} old;
 	enum how how;
 	bool value;			/* persist, vhost */
@@ -178,9 +214,25 @@ enum scan_mode {
 #define SCAN_FDS	(1u << 0)
 #define SCAN_FILES	(1u << 1)
 #define SCAN_DEVICES	(1u << 2)
+#define SCAN_TABLES	(1u << 3)  /* as SCAN_FDS, but nothing is concluded about files */
+#define SCAN_PROCESS	(1u << 4)  /* all fds of one process: bindings_scan_process() */
 void bindings_scan_begin(struct bindings *b, enum scan_mode mode, unsigned scope, uint64_t begin_ns);
 int bindings_scan_netns(struct bindings *b, uint32_t netns);	/* this namespace was dumped whole; 0 or -ENOMEM */
+void bindings_scan_process(struct bindings *b, uint32_t pid);	/* which one SCAN_PROCESS is about */
+void bindings_scan_abort(struct bindings *b);			/* it broke off: nothing is concluded gone at its end */
 int bindings_scan_end(struct bindings *b);			/* >= 0: number of changes told; -ENOMEM */
+
+/*
+ * What facts alone cannot tell and a look at the tables of a process (or, pid
+ * 0, of all) can: a scan of scope SCAN_PROCESS or SCAN_TABLES that begins at
+ * not_before_ns or later. Takes one that is due out of the list; false: none
+ * is, and *next_ns is when the next will be (0: none waits).
+ */
+struct rescan {
+	uint32_t pid;
+	uint64_t not_before_ns;
+};
+bool bindings_rescan_due(struct bindings *b, uint64_t now_ns, struct rescan *out, uint64_t *next_ns);
 
 /* Tells events that are no fact about one object (ready, lost, resync) through the same sink, in order. */
 void bindings_tell(struct bindings *b, const struct change *change);
@@ -194,8 +246,26 @@ const struct file *bindings_file(const struct bindings *b, uint64_t gen);
 int bindings_each_device(const struct bindings *b, int (*fn)(void *ctx, const struct device *), void *ctx);
 int bindings_each_file(const struct bindings *b, int (*fn)(void *ctx, const struct file *), void *ctx);
 int bindings_each_hold(const struct bindings *b, int (*fn)(void *ctx, const struct hold *), void *ctx);
+int bindings_each_slot(const struct bindings *b, int (*fn)(void *ctx, const struct slot *), void *ctx);
+
+/* Does any process but `pid` use this table, as far as is known? */
+bool bindings_table_shared(const struct bindings *b, uint64_t table, uint32_t pid);
+
+/* NULL: nothing was told of it. `file` is one of bindings_each_file()'s. */
+const struct chain *bindings_chain(const struct file *file);
 
 /* The first id to hand out, so that a recorder carries ids on across restarts; before the first fact. */
 void bindings_ids_from(struct bindings *b, uint64_t device_id, uint64_t file_id);
+
+/*
+ * Who knows the ids of objects from an earlier run in the same boot. Asked
+ * once for each object that is new to us; 0: it is new altogether.
+ */
+struct bindings_id_source {
+	void *ctx;
+	uint64_t (*device)(void *ctx, const struct tw_dev *dev);
+	uint64_t (*file)(void *ctx, const struct tw_event *scan_fd);	/* only for TW_SCAN_FD */
+};
+void bindings_id_source(struct bindings *b, const struct bindings_id_source *source);
 
 #endif /* TW_BINDINGS_H */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* bindings_file.c - live facts about files, the fds that hold them, and vhost-net. */
+/* bindings_file.c - live facts about files and vhost-net. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +62,7 @@ struct file_node *file_live(struct cx *cx, uint64_t gen, int *err)
 	if (!f) {
 		if ((cx->fact->flags & TW_F_SELF) || gone_has(b, GONE_FILE, gen, 0, 0, cx->time_ns))
 			return NULL;
-		f = file_new(b, gen);
+		f = file_new(b, gen, cx->fact);
 		if (!f) {
 			*err = -ENOMEM;
 			return NULL;
@@ -114,17 +114,10 @@ static void vhost_give_back(const struct cx *cx, struct vhost_node *v)
 void file_release(const struct cx *cx, struct file_node *f, uint64_t until)
 {
 	struct bindings *b = cx->b;
-	struct hold_node *h;
 	struct change c;
-	size_t i, n = 0;
 
 	file_announce(cx, f);
-	TAILQ_FOREACH(h, &f->holds, of_file)
-		b->hold_sort[n++] = h;
-	if (n)
-		qsort(b->hold_sort, n, sizeof(*b->hold_sort), hold_by_pid);
-	for (i = 0; i < n; i++)
-		hold_drop(cx, b->hold_sort[i], HOW_UNKNOWN, NULL);
+	file_drop_slots(cx, f);
 	while (!TAILQ_EMPTY(&f->vhosts))
 		vhost_give_back(cx, TAILQ_FIRST(&f->vhosts));
 
@@ -146,127 +139,6 @@ int apply_file_release(struct cx *cx)
 		file_release(cx, f, UINT64_MAX);
 	} else {
 		gone_add(cx->b, GONE_FILE, cx->fact->file.gen, 0, 0, UINT64_MAX);
-	}
-	return 0;
-}
-
-/* --- fds ------------------------------------------------------------------------ */
-
-/* The first hold of a file is told as its open. */
-void hold_tell(const struct cx *cx, struct hold_node *h)
-{
-	struct file_node *f = container(h->hold.file, struct file_node, file);
-	struct change c;
-
-	if (cx->quiet)
-		return;
-	c = change_of(cx, f->file.announced ? EV_HOLD : EV_OPEN, dev_of(f), f);
-	change_task(&c, &h->hold.task);
-	c.has |= CH_FD;
-	c.fd = h->hold.fd;
-	h->announced = true;
-	f->file.announced = true;
-	tell(cx, &c);
-}
-
-void hold_drop(const struct cx *cx, struct hold_node *h, enum how how, const struct tw_task *who)
-{
-	struct file_node *f = container(h->hold.file, struct file_node, file);
-	struct change c = change_of(cx, EV_DROP, dev_of(f), f);
-
-	change_task(&c, who ? who : &h->hold.task);
-	c.has |= CH_FD;
-	c.fd = h->hold.fd;
-	c.how = how;
-	tell(cx, &c);
-	/* a scan that is under way may have read the slot before */
-	if (cx->b->scan.on)
-		gone_add(cx->b, GONE_HOLD, h->hold.table, (uint32_t)h->hold.fd, f->file.gen, cx->time_ns);
-	hold_free(cx->b, h);
-}
-
-int apply_fd_install(struct cx *cx)
-{
-	const struct tw_event *fact = cx->fact;
-	struct hold_node *h = hold_at(cx->b, fact->table, fact->fd), *made;
-	struct file_node *f;
-	int err;
-
-	/* our own copies come and go with every scan: no holders */
-	if (fact->flags & TW_F_SELF)
-		return 0;
-	if (h && stale(fact->time_ns, h->hold.seen_ns))
-		return 0;
-	f = file_live(cx, fact->file.gen, &err);
-	if (!f)
-		return err;
-	if (fact->flags & TW_F_NEW_FILE && !f->file.opened_ns)
-		f->file.opened_ns = fact->time_ns;
-	/* the address may have cost the old file its life, and its holds */
-	h = hold_at(cx->b, fact->table, fact->fd);
-	if (h && h->hold.file == &f->file)
-		return 0;
-	/*
-	 * Installed before a scan of all fds began, and not met by it: closed
-	 * in between. The close follows and will find nothing either.
-	 */
-	if (!h && stale(fact->time_ns, f->fds_ns))
-		return 0;
-	made = hold_alloc(cx->b);
-	if (!made)
-		return -ENOMEM;
-	if (h)
-		hold_drop(cx, h, HOW_DUP, cx->actor);
-	hold_add(cx->b, made, f, fact);
-	made->hold.since_ns = fact->time_ns;
-	hold_tell(cx, made);
-	return 0;
-}
-
-int apply_fd_close(struct cx *cx)
-{
-	const struct tw_event *fact = cx->fact;
-	struct hold_node *h = hold_at(cx->b, fact->table, fact->fd);
-
-	if ((fact->flags & TW_F_SELF) || !h || h->hold.file->gen != fact->file.gen)
-		return 0;
-	if (stale(fact->time_ns, h->hold.seen_ns))
-		return 0;
-	container(h->hold.file, struct file_node, file)->live_ns = fact->time_ns;
-	hold_drop(cx, h, HOW_CLOSE, cx->actor);
-	return 0;
-}
-
-static int hold_by_fd(const void *a, const void *b)
-{
-	const struct hold_node *x = *(struct hold_node *const *)a;
-	const struct hold_node *y = *(struct hold_node *const *)b;
-
-	return x->hold.fd < y->hold.fd ? -1 : x->hold.fd > y->hold.fd;
-}
-
-int apply_table_exit(struct cx *cx)
-{
-	struct bindings *b = cx->b;
-	uint64_t table = cx->fact->table;
-	struct hold_node *h;
-	struct link *l;
-	size_t i, n = 0;
-
-	if (cx->fact->flags & TW_F_SELF)
-		return 0;
-	table_each(&b->hold_table, hash_words(table, 0, 0), l) {
-		h = container(l, struct hold_node, by_table);
-		/* seen since: another table at the same address */
-		if (h->hold.table == table && !stale(cx->time_ns, h->hold.seen_ns))
-			b->hold_sort[n++] = h;
-	}
-	if (n)
-		qsort(b->hold_sort, n, sizeof(*b->hold_sort), hold_by_fd);
-	for (i = 0; i < n; i++) {
-		h = b->hold_sort[i];
-		container(h->hold.file, struct file_node, file)->live_ns = cx->time_ns;
-		hold_drop(cx, h, HOW_EXIT, cx->actor);
 	}
 	return 0;
 }

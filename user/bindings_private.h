@@ -3,7 +3,8 @@
  * bindings_private.h - what the bindings*.c files share, and nobody else.
  *
  * bindings.c       objects, their indices, telling changes, the public calls
- * bindings_file.c  facts about files, fds and vhost
+ * bindings_fd.c    facts about fds: file tables, the processes that use them
+ * bindings_file.c  facts about files and vhost
  * bindings_dev.c   facts about devices
  * bindings_ioctl.c facts about ioctls, which join the two
  * bindings_scan.c  scans
@@ -21,6 +22,10 @@
 TAILQ_HEAD(dev_list, dev_node);
 TAILQ_HEAD(file_list, file_node);
 TAILQ_HEAD(hold_list, hold_node);
+TAILQ_HEAD(slot_list, slot_node);
+TAILQ_HEAD(member_list, member_node);
+TAILQ_HEAD(tab_list, fdtab);
+TAILQ_HEAD(want_list, want);
 TAILQ_HEAD(vhost_list, vhost_node);
 TAILQ_HEAD(gone_list, gone);
 
@@ -55,20 +60,74 @@ struct file_node {
 	TAILQ_ENTRY(file_node) all;
 	TAILQ_ENTRY(file_node) of_dev;
 	struct hold_list holds;
+	struct slot_list slots;
 	struct vhost_list vhosts;
+	struct chain *chain;	/* NULL: nothing yet */
 	uint64_t live_ns;	/* last live fact about it */
 	uint64_t bind_ns;	/* last live fact about its binding */
 	uint64_t fds_ns;	/* begin of the last scan of fds that met it; 0 none */
 	struct tw_task opener;	/* pid 0: unknown */
 };
 
+/*
+ * File tables are shared objects. A slot is an fd of one; a member is a process
+ * that uses it; a hold follows wherever the two meet (and counts how often).
+ * Tables without slots are not kept: nobody tells of their end.
+ */
 struct hold_node {
 	struct hold hold;
-	struct link by_slot;	/* (table, fd) */
-	struct link by_table;
+	struct proc_node *proc;
+	unsigned int refs;	/* tables of the process with this slot */
+	uint64_t seen_ns;	/* by a scan; 0 never */
+	uint64_t mark;
+	struct link by_key;	/* (process, fd, file) */
 	TAILQ_ENTRY(hold_node) all;
 	TAILQ_ENTRY(hold_node) of_file;
 	bool announced;
+};
+
+struct slot_node {
+	struct slot slot;
+	struct fdtab *tab;
+	uint64_t told_ns;	/* last live fact about it; 0: found by a scan */
+	uint64_t seen_ns;	/* by a scan; 0 never */
+	uint64_t mark;
+	struct link by_slot;	/* (table, fd) */
+	TAILQ_ENTRY(slot_node) all;
+	TAILQ_ENTRY(slot_node) of_tab;
+	TAILQ_ENTRY(slot_node) of_file;
+};
+
+struct member_node {
+	struct fdtab *tab;
+	struct proc_node *proc;
+	uint64_t told_ns, seen_ns;
+	uint64_t mark;
+	TAILQ_ENTRY(member_node) of_tab;
+	TAILQ_ENTRY(member_node) of_proc;
+};
+
+struct fdtab {
+	uint64_t addr;		/* struct files_struct* */
+	uint64_t mark;
+	struct slot_list slots;
+	struct member_list members;
+	struct link by_addr;
+	TAILQ_ENTRY(fdtab) all;
+};
+
+struct proc_node {
+	struct tw_task task;	/* the last seen, at task_ns */
+	uint64_t task_ns;
+	unsigned int holds;
+	struct member_list members;
+	struct link by_pid;
+};
+
+struct want {
+	struct rescan rescan;
+	uint64_t start_ns;	/* of the process; it may be gone by then */
+	TAILQ_ENTRY(want) all;
 };
 
 /* A virtqueue of vhost-net that holds a file. */
@@ -85,7 +144,7 @@ struct vhost_node {
  * applied after it raises nobody. `until` is the youngest time such a fact
  * can have: UINT64_MAX where a generation is known dead for good.
  */
-enum gone_kind { GONE_FILE, GONE_DEV, GONE_PLACE, GONE_HOLD };
+enum gone_kind { GONE_FILE, GONE_DEV, GONE_PLACE, GONE_SLOT, GONE_MEMBER };
 
 struct gone {
 	struct link link;
@@ -99,30 +158,38 @@ struct bindings {
 	change_fn sink;
 	void *ctx;
 	uint64_t next_dev, next_file;
+	struct bindings_id_source ids;
 
 	struct table dev_gen, dev_place, dev_name, dev_netns;
 	struct table file_gen, file_addr;
-	struct table hold_slot, hold_table;
+	struct table slot_key, tab_addr, proc_pid, hold_key;
 	struct table vhost_owner;
 	struct table gone_key;
 	struct dev_list devs;
 	struct file_list files;
 	struct hold_list holds;
+	struct slot_list slots;
+	struct tab_list tabs;
+	struct want_list wants;
 	struct gone_list gone;
-	size_t dev_count, file_count, hold_count, gone_count;
+	size_t dev_count, file_count, hold_count, slot_count, member_count, gone_count;
 
 	/*
-	 * Room to sort all holds, and all devices or files. Grown when an
-	 * object is made, so that telling of an end never wants memory.
+	 * Room to sort all holds, slots or members, and all devices or files.
+	 * Grown when an object is made, so that telling of an end never wants
+	 * memory. Each array has one user at a time: hold_sort whoever lists
+	 * holders, slot_sort whoever ends slots, member_sort whoever tells of
+	 * one slot to all that share it.
 	 */
-	void **hold_sort;
+	void **hold_sort, **slot_sort, **member_sort;
 	void **object_sort;
-	size_t hold_room, object_room;
+	size_t hold_room, slot_room, member_room, object_room;
 
 	struct {
 		bool on;
 		enum scan_mode mode;
 		unsigned int scope;
+		uint32_t pid;		/* SCAN_PROCESS */
 		uint64_t epoch;		/* marks what this scan met */
 		uint64_t begin_ns;
 		uint64_t last_ns;	/* of its facts */
@@ -176,17 +243,15 @@ void dev_unindex(struct bindings *b, struct dev_node *d);
 void dev_index(struct bindings *b, struct dev_node *d);
 
 struct file_node *file_by_gen(const struct bindings *b, uint64_t gen);
-struct file_node *file_new(struct bindings *b, uint64_t gen);
+/* `fact`: the one that it is met by. */
+struct file_node *file_new(struct bindings *b, uint64_t gen, const struct tw_event *fact);
 void file_free(struct bindings *b, struct file_node *f);
 void file_learn(struct bindings *b, struct file_node *f, const struct tw_event *fact);
 void file_bind(struct file_node *f, struct dev_node *d, enum file_state state);
 void file_unbind(struct file_node *f, enum file_state state);
 
-struct hold_node *hold_at(const struct bindings *b, uint64_t table, int fd);
-struct hold_node *hold_alloc(struct bindings *b);	/* in no index; hold_add() or free() it */
-void hold_add(struct bindings *b, struct hold_node *h, struct file_node *f, const struct tw_event *fact);
-void hold_free(struct bindings *b, struct hold_node *h);
-int hold_by_pid(const void *a, const void *b);		/* qsort: pid, fd, table */
+int room_for(void ***array, size_t *room, size_t count);	/* 0 or -ENOMEM */
+int hold_by_pid(const void *a, const void *b);		/* qsort: pid, fd */
 
 void gone_add(struct bindings *b, enum gone_kind kind, uint64_t k0, uint64_t k1, uint64_t k2, uint64_t until);
 /* Is a fact of that time older than the death? */
@@ -194,12 +259,32 @@ bool gone_has(const struct bindings *b, enum gone_kind kind, uint64_t k0, uint64
 	      uint64_t time_ns);
 void gone_prune(struct bindings *b);
 
-/* --- bindings_file.c -------------------------------------------------------- */
+/* --- bindings_fd.c ---------------------------------------------------------- */
 
-int apply_file_open(struct cx *cx);
 int apply_fd_install(struct cx *cx);
 int apply_fd_close(struct cx *cx);
 int apply_table_exit(struct cx *cx);
+int apply_table_walked(struct cx *cx);
+int apply_table_join(struct cx *cx);
+int apply_task_exit(struct cx *cx);
+int apply_rescan(struct cx *cx);
+
+/* TW_SCAN_FD: this process has this fd of this table for f. */
+int scan_slot(struct cx *cx, struct file_node *f);
+/* What a scan with that scope did not meet is gone. */
+void scan_settle_fds(const struct cx *cx);
+/* Nobody holds f any more: `drop`s. */
+void file_drop_slots(const struct cx *cx, struct file_node *f);
+void fds_free(struct bindings *b);
+
+/* --- bindings_chain.c -------------------------------------------------------- */
+
+/* Best effort: without memory the story is shorter. */
+void chain_add(struct file_node *f, const struct change *c);
+
+/* --- bindings_file.c -------------------------------------------------------- */
+
+int apply_file_open(struct cx *cx);
 int apply_file_release(struct cx *cx);
 int apply_vhost(struct cx *cx);
 
@@ -209,9 +294,6 @@ int apply_vhost(struct cx *cx);
  */
 struct file_node *file_live(struct cx *cx, uint64_t gen, int *err);
 void file_announce(const struct cx *cx, struct file_node *f);	/* `open` without fd, once */
-void hold_tell(const struct cx *cx, struct hold_node *h);	/* `open` or `hold` */
-/* `drop`; `who` NULL: the holder itself lost it. The hold is freed. */
-void hold_drop(const struct cx *cx, struct hold_node *h, enum how how, const struct tw_task *who);
 /* `drop`s, `release`; the file is freed. `until` as in struct gone. */
 void file_release(const struct cx *cx, struct file_node *f, uint64_t until);
 

@@ -30,7 +30,7 @@ static struct file_node *scan_file(struct cx *cx, int *err)
 	if (!f) {
 		if ((cx->fact->flags & TW_F_SELF) || gone_has(cx->b, GONE_FILE, gen, 0, 0, cx->time_ns))
 			return NULL;
-		f = file_new(cx->b, gen);
+		f = file_new(cx->b, gen, cx->fact);
 		if (!f) {
 			*err = -ENOMEM;
 			return NULL;
@@ -38,44 +38,6 @@ static struct file_node *scan_file(struct cx *cx, int *err)
 	}
 	file_learn(cx->b, f, cx->fact);
 	return f;
-}
-
-static void met_hold(struct cx *cx, struct hold_node *h)
-{
-	h->hold.mark = cx->b->scan.epoch;
-	if (cx->time_ns <= h->hold.seen_ns)
-		return;
-	h->hold.seen_ns = cx->time_ns;
-	/* a process changes its name, and with a shared table its owner */
-	if ((cx->fact->has & TW_HAS_TASK) && cx->time_ns > h->hold.since_ns)
-		h->hold.task = cx->fact->task;
-}
-
-static int scan_hold(struct cx *cx, struct file_node *f)
-{
-	const struct tw_event *fact = cx->fact;
-	struct hold_node *h = hold_at(cx->b, fact->table, fact->fd), *made;
-
-	if (fact->flags & TW_F_SELF)
-		return 0;
-	if (h && h->hold.file == &f->file) {
-		met_hold(cx, h);
-		return 0;
-	}
-	/* dropped, or replaced, since it was read */
-	if (gone_has(cx->b, GONE_HOLD, fact->table, (uint32_t)fact->fd, f->file.gen, cx->time_ns))
-		return 0;
-	if (h && (cx->time_ns <= h->hold.since_ns || cx->time_ns < h->hold.seen_ns))
-		return 0;
-	made = hold_alloc(cx->b);
-	if (!made)
-		return -ENOMEM;
-	if (h)
-		hold_drop(cx, h, HOW_UNKNOWN, NULL);
-	hold_add(cx->b, made, f, fact);
-	met_hold(cx, made);
-	hold_tell(cx, made);
-	return 0;
 }
 
 /* f: the file it is read from, or NULL. NULL: it is dead since it was read; or *err is set. */
@@ -167,7 +129,7 @@ static int scan_file_fact(struct cx *cx)
 	if (!f)
 		return err;
 	if (cx->fact->type == TW_SCAN_FD)
-		err = scan_hold(cx, f);
+		err = scan_slot(cx, f);
 	else
 		file_announce(cx, f);
 	if (!err && (cx->fact->has & TW_HAS_DEV))
@@ -215,6 +177,18 @@ void bindings_scan_begin(struct bindings *b, enum scan_mode mode, unsigned int s
 	b->scan.last_ns = begin_ns;
 	b->scan.netns_len = 0;
 	b->scan.told = 0;
+	b->scan.pid = 0;
+}
+
+void bindings_scan_process(struct bindings *b, uint32_t pid)
+{
+	b->scan.pid = pid;
+}
+
+void bindings_scan_abort(struct bindings *b)
+{
+	b->scan.scope = 0;
+	b->scan.netns_len = 0;
 }
 
 int bindings_scan_netns(struct bindings *b, uint32_t netns)
@@ -267,7 +241,7 @@ static void exist_tell(const struct cx *end, const struct exist *e)
 	struct cx cx = *end;
 	struct change c;
 
-	cx.time_ns = e->h ? e->h->hold.seen_ns : e->f ? e->f->file.seen_ns : e->d->dev.seen_ns;
+	cx.time_ns = e->h ? e->h->seen_ns : e->f ? e->f->file.seen_ns : e->d->dev.seen_ns;
 	c = change_of(&cx, EV_EXIST, e->d, e->f);
 	if (e->h) {
 		change_task(&c, &e->h->hold.task);
@@ -275,8 +249,10 @@ static void exist_tell(const struct cx *end, const struct exist *e)
 		c.fd = e->h->hold.fd;
 		e->h->announced = true;
 	}
-	if (e->f)
+	if (e->f) {
 		e->f->file.announced = true;
+		chain_add(e->f, &c);
+	}
 	tell(&cx, &c);
 }
 
@@ -289,7 +265,7 @@ static size_t exist_collect(struct bindings *b, struct exist *list)
 	size_t n = 0;
 
 	TAILQ_FOREACH(h, &b->holds, all) {
-		if (h->announced || h->hold.mark != epoch)
+		if (h->announced || h->mark != epoch)
 			continue;
 		f = container(h->hold.file, struct file_node, file);
 		list[n++] = (struct exist){ dev_of(f), f, h };
@@ -320,21 +296,6 @@ static int tell_existing(struct cx *cx)
 }
 
 /* --- what a scan after loss did not meet ---------------------------------------------------- */
-
-static void drop_unmet_holds(const struct cx *cx)
-{
-	struct bindings *b = cx->b;
-	struct hold_node *h;
-	size_t i, n = 0;
-
-	TAILQ_FOREACH(h, &b->holds, all)
-		if (h->hold.mark != b->scan.epoch && h->hold.since_ns < b->scan.begin_ns)
-			b->hold_sort[n++] = h;
-	if (n)
-		qsort(b->hold_sort, n, sizeof(*b->hold_sort), hold_by_pid);
-	for (i = 0; i < n; i++)
-		hold_drop(cx, b->hold_sort[i], HOW_UNKNOWN, NULL);
-}
 
 static bool file_unmet(const struct bindings *b, const struct file_node *f)
 {
@@ -444,8 +405,8 @@ int bindings_scan_end(struct bindings *b)
 		err = tell_existing(&cx);
 	} else {
 		tell_new_devices(&cx);
-		if (b->scan.scope & SCAN_FDS)
-			drop_unmet_holds(&cx);
+		if (b->scan.scope & (SCAN_FDS | SCAN_TABLES | SCAN_PROCESS))
+			scan_settle_fds(&cx);
 		release_unmet_files(&cx);
 		delete_unmet_devices(&cx);
 	}

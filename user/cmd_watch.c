@@ -175,7 +175,8 @@ static void tell_stats(const struct watch *w)
 
 	if (w->options.verbose)
 		warn_msg("%" PRIu64 " facts from the kernel, %" PRIu64 " lost, %" PRIu64 " resyncs, %" PRIu64
-			 " failed checks", stats.facts, stats.lost, stats.resyncs, stats.guards);
+			 " rescans of file tables, %" PRIu64 " failed checks", stats.facts, stats.lost,
+			 stats.resyncs, stats.rescans, stats.guards);
 	else if (stats.lost && !w->options.quiet)
 		warn_msg("%" PRIu64 " events were lost and made up for by %" PRIu64 " resyncs", stats.lost, stats.resyncs);
 }

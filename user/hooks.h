@@ -19,7 +19,7 @@ enum hook_need {
 	HOOK_OPTIONAL,	/* its absence is told, nothing else */
 };
 
-#define HOOK_PROGRAMS 4		/* programs of one alternative, at most */
+#define HOOK_PROGRAMS 5		/* programs of one alternative, at most */
 #define HOOK_ALTERNATIVES 2
 
 struct hook {

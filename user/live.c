@@ -189,6 +189,24 @@ static int resync(struct live *l)
 	return 0;
 }
 
+/* What only a look at a process's tables can tell, and only then. */
+static int rescan(struct live *l)
+{
+	uint64_t now = rtnl_boottime(), next;
+	struct rescan want;
+	int err;
+
+	while (bindings_rescan_due(l->b, now, &want, &next)) {
+		l->stats.rescans++;
+		err = seed_tables(l->t, l->b, want.pid);
+		if (err < 0 && err != -ENOTSUP)
+			return err;
+	}
+	if (next)
+		arm(l, next - now);
+	return 0;
+}
+
 static int watch(int epoll, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
@@ -255,6 +273,8 @@ static int work(struct live *l)
 		err = reload(l);
 	if (!err && l->resync)
 		err = resync(l);
+	if (!err)
+		err = rescan(l);
 	return err;
 }
 
@@ -315,14 +335,17 @@ static int seed(struct live *l, char *err, size_t errsize)
 	/* the others do not know files as live facts do: seed.h */
 	if (l->options.seed == SEED_AUTO)
 		l->options.seed = tracer_can_scan(l->t) ? SEED_ITER : SEED_NONE;
-	if (l->options.seed == SEED_NONE)
+	if (l->options.seed == SEED_NONE) {
+		tracer_seeded(l->t);
 		return 0;
+	}
 	ret = seed_read(l->options.seed, l->t, l->b, SCAN_SEED, &report);
 	if (ret < 0)
 		snprintf(err, errsize, "cannot read the existing state: %s%s", report.reason,
 			 ret == -ENOTSUP ? "; use --seed none" : "");
 	else
 		l->options.seed = report.used;
+	tracer_seeded(l->t);
 	seed_report_free(&report);
 	return ret < 0 ? ret : 0;
 }

@@ -46,6 +46,7 @@ const struct tracer *live_tracer(const struct live *l);
 /* Totals, for -v and the end of a run. */
 struct live_stats {
 	uint64_t facts, lost, resyncs, guards;
+	uint64_t rescans;	/* looks at the tables of one process or all, for what facts cannot tell */
 };
 struct live_stats live_stats(const struct live *l);
 

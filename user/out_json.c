@@ -255,6 +255,8 @@ static void put_old(struct writer *parent, const struct event *event)
 	}
 	if (c->has & CH_OLD_MAC)
 		put_mac(&w, "mac", c->old.mac);
+	if (c->has & CH_OLD_COMM)
+		put_bytes(&w, "comm", c->old.comm, sizeof(c->old.comm));
 	end(&w, parent, "old");
 }
 

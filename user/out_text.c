@@ -359,7 +359,12 @@ static void tell_how(struct line *l, const struct event *event)
 	const char *const *words = c->event == EV_DROP ? drop :
 				   c->event == EV_DELETE ? delete : hold;
 
-	if (c->how > HOW_UNKNOWN && c->how < HOW_MAX && words[c->how])
+	struct safe old;
+
+	if (c->event == EV_HOLD && (c->has & CH_OLD_COMM) && c->task &&
+	    memcmp(c->old.comm, c->task->comm, TW_NAME_LEN))
+		detail(l, "passed through exec by %s", safe_name(&old, c->old.comm));
+	else if (c->how > HOW_UNKNOWN && c->how < HOW_MAX && words[c->how])
 		detail(l, "%s", words[c->how]);
 	else if (how_name(c->how))
 		detail(l, "%s", how_name(c->how));

@@ -183,6 +183,8 @@ static int run(struct seed *s, enum seed_backend which)
 	int err, told;
 
 	err = ops[which]->scan(s);
+	if (err)
+		bindings_scan_abort(s->b);
 	told = bindings_scan_end(s->b);
 	for (size_t i = 0; i < s->dead.n; i++) {
 		const struct tw_event *fact = &s->dead.fact[i];

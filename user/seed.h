@@ -72,6 +72,12 @@ void seed_blind_here(enum seed_backend which, char *text, size_t size);
 /* As seed_read(SEED_ITER, …) without a report. Facts of files that died unseen are applied after the scan. */
 int seed_all(struct tracer *t, struct bindings *b, enum scan_mode mode);
 
+/*
+ * The tables of one process (pid 0: of all) afresh: what differs is told as
+ * the change that must have happened. Number told, or a negative errno.
+ */
+int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid);
+
 /* Only the fds: who holds what. For a scratch machine. Needs the iterator. */
 int seed_holders(struct tracer *t, struct bindings *b);
 

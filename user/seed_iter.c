@@ -115,6 +115,24 @@ int seed_holders(struct tracer *t, struct bindings *b)
 	return err ? err : told;
 }
 
+int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid)
+{
+	struct seed_report report = { 0 };
+	struct seed s = { .t = t, .b = b, .report = &report };
+	struct scan scan = { .s = &s };
+	int err, told;
+
+	bindings_scan_begin(b, SCAN_RESYNC, pid ? SCAN_PROCESS : SCAN_TABLES, rtnl_boottime());
+	bindings_scan_process(b, pid);
+	err = pid ? tracer_scan_process(t, pid, on_fact, &scan) : tracer_scan_fds(t, on_fact, &scan);
+	if (err)
+		bindings_scan_abort(b);
+	told = bindings_scan_end(b);
+	free(scan.nsfds.fact);
+	free(s.dead.fact);
+	return err ? err : told;
+}
+
 const struct seed_ops seed_iter_ops = {
 	.name = "iter",
 	.scan = iter_scan,

@@ -541,7 +541,7 @@ static int begin_ending(struct tp *tp, const struct tw_event *fact)
 	if (!e)
 		return -ENOMEM;
 	e->fact = *fact;
-	e->fact.type = TW_TABLE_EXIT;
+	e->fact.flags |= TW_F_GONE;
 	e->pidfd = (int)syscall(SYS_pidfd_open, fact->task.pid, 0);
 	e->next = tp->endings;
 	tp->endings = e;
@@ -556,12 +556,12 @@ struct slots {
 	uint64_t table;
 };
 
-static int forget_slot(void *ctx, const struct hold *hold)
+static int forget_slot(void *ctx, const struct slot *slot)
 {
 	struct slots *s = ctx;
 
-	if (hold->table == s->table)
-		tracer_forget_slot(s->tp->t, hold->table, hold->fd, hold->file->f.addr);
+	if (slot->table == s->table)
+		tracer_forget_slot(s->tp->t, slot->table, slot->fd, slot->file->f.addr);
 	return 0;
 }
 
@@ -576,8 +576,8 @@ static int finish_ending(struct tp *tp, struct ending *e)
 	*at = e->next;
 	if (e->pidfd >= 0)
 		close(e->pidfd);
-	bindings_each_hold(tp->b, forget_slot, &slots);
-	tracer_forget_table(tp->t, e->fact.table, e->fact.task.pid);
+	if (!bindings_table_shared(tp->b, e->fact.table, e->fact.task.pid))
+		bindings_each_slot(tp->b, forget_slot, &slots);
 	e->fact.time_ns = rtnl_boottime();
 	err = bindings_apply(tp->b, &e->fact);
 	free(e);
@@ -616,14 +616,14 @@ struct ending_of {
 	struct ending *found;
 };
 
-static int holds_at_end(void *ctx, const struct hold *hold)
+static int holds_at_end(void *ctx, const struct slot *slot)
 {
 	struct ending_of *q = ctx;
 
-	if (hold->file->gen != q->file_gen)
+	if (slot->file->gen != q->file_gen)
 		return 0;
 	for (struct ending *e = q->tp->endings; e && !q->found; e = e->next)
-		if (e->fact.table == hold->table)
+		if (e->fact.table == slot->table)
 			q->found = e;
 	return q->found != NULL;
 }
@@ -633,7 +633,7 @@ static int finish_endings_with(struct tp *tp, uint64_t file_gen)
 {
 	struct ending_of q = { .tp = tp, .file_gen = file_gen };
 
-	while (tp->endings && bindings_each_hold(tp->b, holds_at_end, &q)) {
+	while (tp->endings && bindings_each_slot(tp->b, holds_at_end, &q)) {
 		if (finish_ending(tp, q.found))
 			return -ENOMEM;
 		q.found = NULL;
@@ -752,7 +752,7 @@ int tp_fact(struct tp *tp, const struct tw_event *fact)
 	case TW_NETNS_NEW:
 		return hear_new_netns(tp, fact);
 	case TW_TASK_EXIT:
-		err = begin_ending(tp, fact);
+		err = fact->flags & TW_F_LAST_THREAD ? begin_ending(tp, fact) : bindings_apply(tp->b, fact);
 		if (!err)
 			err = finish_unwatched_endings(tp);
 		if (!err)

@@ -25,6 +25,7 @@ struct tracer {
 	struct bpf_link *links[MAX_LINKS];
 	size_t n_links;
 	struct bpf_link *scan_fds;	/* NULL: not to be had */
+	bool no_filter;			/* the kernel's iterator takes no process (before 6.1) */
 	struct bpf_link *scan_files;
 	int scan_light;			/* link of bpf/scan.bpf.c, in place of all the above; -1: not so */
 	struct ring_buffer *ring;
@@ -132,7 +133,7 @@ static int take_over(struct tapwatch_bpf *skel, const struct tapwatch_bpf *old)
 {
 	struct { struct bpf_map *to, *from; } maps[] = {
 		{ skel->maps.files, old->maps.files }, { skel->maps.devs, old->maps.devs },
-		{ skel->maps.slots, old->maps.slots }, { skel->maps.tables, old->maps.tables },
+		{ skel->maps.slots, old->maps.slots }, { skel->maps.procs, old->maps.procs },
 	};
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
@@ -219,6 +220,8 @@ static int load(struct tracer *t, const struct tracer_options *options)
 		err = take_over(t->skel, options->after->skel);
 	if (!err) {
 		tap_majors(t->skel->bss->tap_majors);
+		/* until a scan has found who holds what, everybody may */
+		t->skel->bss->procs_unknown = !options->after && !options->scan_only;
 		err = tapwatch_bpf__load(t->skel);
 	}
 	if (!err) {
@@ -429,6 +432,60 @@ int tracer_scan_fds(struct tracer *t, fact_fn fn, void *ctx)
 	return scan(t->scan_fds ? bpf_link__fd(t->scan_fds) : t->scan_light, fn, ctx);
 }
 
+struct of_process {
+	uint32_t pid;
+	fact_fn fn;
+	void *ctx;
+};
+
+static int on_fact_of_process(void *ctx, const struct tw_event *fact)
+{
+	struct of_process *of = ctx;
+
+	return fact->task.pid == of->pid ? of->fn(of->ctx, fact) : 0;
+}
+
+static int scan_filtered(struct tracer *t, uint32_t pid, fact_fn fn, void *ctx)
+{
+	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, opts);
+	union bpf_iter_link_info info = { .task.pid = pid };
+	struct bpf_link *link;
+	int err;
+
+	opts.link_info = &info;
+	opts.link_info_len = sizeof(info);
+	link = bpf_program__attach_iter(t->skel->progs.iter_task_file, &opts);
+	if (!link)
+		return -errno;
+	err = scan(bpf_link__fd(link), fn, ctx);
+	bpf_link__destroy(link);
+	return err;
+}
+
+int tracer_scan_process(struct tracer *t, uint32_t pid, fact_fn fn, void *ctx)
+{
+	struct of_process of = { pid, fn, ctx };
+	int err;
+
+	if (!t->scan_fds)
+		return -ENOTSUP;
+	if (!t->no_filter) {
+		err = scan_filtered(t, pid, fn, ctx);
+		/* gone: nothing to find */
+		if (err == -ESRCH)
+			return 0;
+		if (err != -E2BIG && err != -EINVAL)
+			return err;
+		t->no_filter = true;
+	}
+	return tracer_scan_fds(t, on_fact_of_process, &of);
+}
+
+void tracer_seeded(struct tracer *t)
+{
+	t->skel->bss->procs_unknown = 0;
+}
+
 int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx)
 {
 	return scan(t->scan_files ? bpf_link__fd(t->scan_files) : -1, fn, ctx);
@@ -451,13 +508,4 @@ void tracer_forget_slot(struct tracer *t, uint64_t table, int fd, uint64_t file)
 
 	if (!bpf_map__lookup_elem(t->skel->maps.slots, &slot, sizeof(slot), &there, sizeof(there), 0) && there == file)
 		bpf_map__delete_elem(t->skel->maps.slots, &slot, sizeof(slot), 0);
-}
-
-void tracer_forget_table(struct tracer *t, uint64_t table, uint32_t pid)
-{
-	uint32_t there;
-
-	if (!bpf_map__lookup_elem(t->skel->maps.tables, &table, sizeof(table), &there, sizeof(there), 0) &&
-	    there == pid)
-		bpf_map__delete_elem(t->skel->maps.tables, &table, sizeof(table), 0);
 }

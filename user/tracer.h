@@ -45,13 +45,16 @@ uint64_t tracer_guards(const struct tracer *t);
 
 /* TW_SCAN_FD per fd of a tun file, of all processes; TW_SCAN_NSFD per nsfs fd. -ENOTSUP without the iterator. */
 int tracer_scan_fds(struct tracer *t, fact_fn fn, void *ctx);
+/* The same of one process, all its threads. */
+int tracer_scan_process(struct tracer *t, uint32_t pid, fact_fn fn, void *ctx);
+/* All fds were scanned once: from now on the programs need not look at processes that were not met. */
+void tracer_seeded(struct tracer *t);
 /* TW_SCAN_FILE per living file known; for those that died unseen TW_FILE_RELEASE or TW_VHOST. */
 int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx);
 
 /* Tracepoint backend: what the programs may forget. The address may be another file's by now: hence `gen`. */
 void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen);
-/* Addresses are reused at once: only what is still this file's, this process's is forgotten. */
+/* Addresses are reused at once: only what is still this file's is forgotten. */
 void tracer_forget_slot(struct tracer *t, uint64_t table, int fd, uint64_t file);
-void tracer_forget_table(struct tracer *t, uint64_t table, uint32_t pid);
 
 #endif /* TW_TRACER_H */

@@ -114,6 +114,7 @@ struct file {
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
+	unsigned long *open_fds;
 };
 
 struct files_struct {
@@ -123,6 +124,7 @@ struct files_struct {
 
 struct signal_struct {
 	atomic_t live;
+	int nr_threads;
 };
 
 struct task_struct {
@@ -151,6 +153,16 @@ struct sock {
 
 struct socket {
 	struct file *file;
+};
+
+/* fds on their way through a unix socket */
+struct scm_fp_list {
+	short count;
+	struct file *fp[253];
+};
+
+struct scm_cookie {
+	struct scm_fp_list *fp;
 };
 
 struct rtnl_link_ops {

@@ -79,10 +79,10 @@ static int print_hold(void *ctx, const struct hold *h)
 	if (!wanted((pid_t)h->task.pid))
 		return 0;
 	printf("{\"pid\":%u,\"tid\":%u,\"ppid\":%u,\"uid\":%u,\"start\":%llu,\"process_netns\":%u,"
-	       "\"fd\":%d,\"table\":\"%llx\",\"file\":%llu,\"state\":\"%s\"",
+	       "\"fd\":%d,\"file\":%llu,\"state\":\"%s\"",
 	       h->task.pid, h->task.tid, h->task.ppid, h->task.uid,
 	       (unsigned long long)(h->task.start_ns / (1000000000u / (unsigned long)ticks)), h->task.netns, h->fd,
-	       (unsigned long long)h->table, (unsigned long long)h->file->id, file_state_name(h->file->state));
+	       (unsigned long long)h->file->id, file_state_name(h->file->state));
 	if (h->file->has & TW_HAS_SOCKET_NETNS)
 		printf(",\"socket_netns\":%u", h->file->f.socket_netns);
 	print_text("comm", h->task.comm);

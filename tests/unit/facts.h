@@ -31,6 +31,12 @@ static inline struct tw_event by(uint32_t pid, struct tw_event e)
 	return e;
 }
 
+static inline struct tw_event by_how(enum tw_how how, struct tw_event e)
+{
+	e.how = how;
+	return e;
+}
+
 static inline struct tw_event with(uint32_t flags, struct tw_event e)
 {
 	e.flags |= flags;

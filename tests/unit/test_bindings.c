@@ -69,8 +69,9 @@ static void test_dup_and_dup2(void **state)
 
 	APPLY(r, file_open(1, 100, 1), fd_install(2, 100, 5, 1), fd_install(3, 100, 6, 1), fd_install(3, 100, 6, 1));
 	EXPECT(r, "open f1 fd=5 pid=100", "hold f1 fd=6 pid=100");
-	APPLY(r, file_open(4, 100, 2), fd_install(5, 100, 7, 2), fd_install(6, 100, 6, 2));
-	EXPECT(r, "open f2 fd=7 pid=100", "drop f1 fd=6 pid=100 how=dup", "hold f2 fd=6 pid=100");
+	APPLY(r, file_open(4, 100, 2), fd_install(5, 100, 7, 2), by_how(TW_HOW_DUP, fd_close(6, 100, 6, 1)),
+	      by_how(TW_HOW_DUP, fd_install(6, 100, 6, 2)));
+	EXPECT(r, "open f2 fd=7 pid=100", "drop f1 fd=6 pid=100 how=dup", "hold f2 fd=6 pid=100 how=dup");
 	/* a close told late, of what the slot held before */
 	APPLY(r, fd_close(7, 100, 6, 1));
 	EXPECT_NOTHING(r);
@@ -680,7 +681,7 @@ static void test_malformed(void **state)
 	for (type = 0; type < 40; type++) {
 		e = fact(1, type);
 		assert_int_equal(bindings_apply(r->b, &e),
-				 type == TW_MODULE || type == TW_NETNS_NEW || type == TW_TASK_EXIT ? 0 : -EINVAL);
+				 type == TW_MODULE || type == TW_NETNS_NEW || type == TW_RESCAN ? 0 : -EINVAL);
 	}
 	e = fact(1, UINT32_MAX);
 	assert_int_equal(bindings_apply(r->b, &e), -EINVAL);

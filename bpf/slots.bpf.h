@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* slots.bpf.h - what the tracepoint backend remembers of file tables: it sees a close only of slots that it knows. */
+#ifndef TW_SLOTS_BPF_H
+#define TW_SLOTS_BPF_H
+
+/* One slot of a table that held a tun file when it was last seen. */
+struct tw_slot {
+	__u64 table;
+	__u32 fd;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct tw_slot);
+	__type(value, __u64); /* struct file* */
+} slots SEC(".maps");
+
+static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file)
+{
+	struct tw_slot slot = { .table = table, .fd = fd };
+
+	bpf_map_update_elem(&slots, &slot, &file, BPF_ANY);
+	__sync_fetch_and_add(&counters.tracked, 1);
+}
+
+#endif
