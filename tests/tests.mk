@@ -4,6 +4,7 @@
 # make test-unit    unit tests only (no root, no kernel)
 # make test-live    live tests on this kernel (root)
 # make test-vm      live tests on the kernels of tests/vm/kernels
+# make fuzz         fuzzers, five minutes each; not part of make test
 # One at a time: prove build/t/NAME.t, after make tests
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -13,21 +14,23 @@ UNIT_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g 
 UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
 
 # Which sources each unit test is made of, beside its own.
-OUT_SOURCES := escape event process netns names
+VM_SOURCES := vm vm_qemu vm_cloud_hypervisor vm_firecracker vm_crosvm vm_other vm_roles
+OUT_SOURCES := escape event process netns names $(VM_SOURCES)
 unit_bindings := bindings bindings_chain bindings_dev bindings_fd bindings_file bindings_ioctl bindings_scan table names
 unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
 unit_escape := escape
 unit_when := when escape
-unit_process := process
+unit_process := process $(VM_SOURCES)
+unit_vm := escape $(VM_SOURCES)
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
 unit_netns := netns
 unit_proc_scan := proc_scan inject netns
 unit_labels := labels netns
-unit_rows := rows labels filter $(unit_bindings) escape event process netns
-unit_replay := replay rows labels $(unit_bindings) escape event process netns
-unit_fields := fields out_table rows labels out_json $(unit_bindings) escape event process netns
+unit_rows := rows labels filter $(unit_bindings) escape event process netns $(VM_SOURCES)
+unit_replay := replay rows labels $(unit_bindings) escape event process netns $(VM_SOURCES)
+unit_fields := fields out_table rows labels out_json $(unit_bindings) escape event process netns $(VM_SOURCES)
 
 UNIT_TESTS := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))
 UNIT_PROGRAMS := $(UNIT_TESTS:%=build/tests/test_%)
@@ -77,3 +80,4 @@ test-vm: tests
 	$(Q)tests/run vm
 
 include tests/bench/bench.mk
+include tests/fuzz/fuzz.mk
