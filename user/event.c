@@ -90,6 +90,18 @@ static void label_all(struct event_context *ctx, const struct change *c, struct 
 		event->socket_netns_name = label(&l, c->file->f.socket_netns);
 }
 
+static void name_machine(struct event *event)
+{
+	const struct vm *vm = process_machine(event->process);
+
+	if (!vm)
+		return;
+	event->vm_type = vm->type;
+	event->vm_name = vm->name;
+	event->vm_uuid = vm->uuid;
+	event->vm_manager = vm->manager;
+}
+
 void event_enrich(struct event_context *ctx, const struct change *c, struct event *event)
 {
 	memset(event, 0, sizeof(*event));
@@ -101,6 +113,7 @@ void event_enrich(struct event_context *ctx, const struct change *c, struct even
 	event->source = c->event == EV_EXIST || (c->has & CH_SEED) ? "seed" : ctx->backend;
 	if (ctx->processes && c->task)
 		event->process = process_lookup(ctx->processes, c->task);
+	name_machine(event);
 	label_all(ctx, c, event);
 }
 

@@ -59,7 +59,8 @@ struct event {
 	const char *old_netns_name;		/* of change->old */
 	const char *process_netns_name;		/* of change->task */
 	const char *socket_netns_name;		/* of change->file */
-	const char *vm_type, *vm_name, *vm_uuid; /* NULL unknown; for the caller to fill */
+	/* The virtual machine whose device this is about, or that acts; NULL unknown. */
+	const char *vm_type, *vm_name, *vm_uuid, *vm_manager;
 	const struct ready_info *ready;		/* for the caller to fill */
 	const struct gap_info *gap;		/* for the caller to fill */
 };

@@ -178,6 +178,16 @@ static bool get_vm_uuid(const struct row *row, struct field_value *v)
 	return text(v, row->vm_uuid);
 }
 
+static bool get_vm_manager(const struct row *row, struct field_value *v)
+{
+	return text(v, row->vm_manager);
+}
+
+static bool get_role(const struct row *row, struct field_value *v)
+{
+	return text(v, row->role);
+}
+
 static bool get_start(const struct row *row, struct field_value *v)
 {
 	time_t seconds = (time_t)(row->start_realtime_ns / 1000000000);
@@ -239,9 +249,12 @@ const struct field fields[] = {
 	{ "queues", FIELD_NUMBER, J | D, 0, "enabled queues of the device", get_queues },
 	{ "file", FIELD_TEXT, J | H, 0, "the open file: the same for fds that share it", get_file },
 	{ "device", FIELD_TEXT, J | D, 0, "the device: the same for all its queues", get_device },
-	{ "vm_type", FIELD_TEXT, J | H, 0, "kind of the virtual machine", get_vm_type },
-	{ "vm_name", FIELD_TEXT, J | H | C, 0, "its name", get_vm_name },
-	{ "vm_uuid", FIELD_TEXT, J | H, 0, "its UUID", get_vm_uuid },
+	{ "vm_type", FIELD_TEXT, J | H, ROWS_VM, "kind of the virtual machine: qemu, firecracker, ...", get_vm_type },
+	{ "vm_name", FIELD_TEXT, J | H | C, ROWS_VM, "its name", get_vm_name },
+	{ "vm_uuid", FIELD_TEXT, J | H, ROWS_VM, "its UUID", get_vm_uuid },
+	{ "vm_manager", FIELD_TEXT, J | H, ROWS_VM, "who made it: libvirt, proxmox, openstack, ...", get_vm_manager },
+	{ "role", FIELD_TEXT, J | H, ROWS_VM,
+	  "what the process is: vm, vpn, container, network-manager, vm-manager, switch", get_role },
 	/* beyond CONTRACT's members: only when asked for */
 	{ "netns_inode", FIELD_NUMBER, 0, 0, "inode number of the device's namespace", get_netns_inode },
 	{ "start", FIELD_TEXT, H, ROWS_START, "when the process started (UTC)", get_start },

@@ -147,6 +147,8 @@ static void put_process(struct writer *parent, const struct event *event)
 	if (event->process) {
 		put_text(&w, "exe", event->process->exe);
 		put_text(&w, "cgroup", event->process->cgroup);
+		if (event->process->vm)
+			put_text(&w, "role", role_name(event->process->vm->role));
 	}
 	put_known(&w, "netns", task->netns);
 	end(&w, parent, "process");
@@ -339,6 +341,7 @@ static void put_vm(struct writer *parent, const struct event *event)
 	put_text(&w, "type", event->vm_type);
 	put_text(&w, "name", event->vm_name);
 	put_text(&w, "uuid", event->vm_uuid);
+	put_text(&w, "manager", event->vm_manager);
 	end(&w, parent, "vm");
 }
 

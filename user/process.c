@@ -24,9 +24,15 @@
 struct process_slot {
 	uint32_t pid;		/* 0: free */
 	uint64_t start_ns;
-	char comm[TW_NAME_LEN];	/* that `exe` was read under */
+	char comm[TW_NAME_LEN];	/* that `exe`, `cmdline` and `vm` were read under */
 	char *exe;
 	char *cgroup;
+	char *cmdline;
+	size_t cmdline_len;
+	uint64_t cmdline_hash;	/* of all that was read */
+	struct vm *vm;
+	uint32_t vm_pid;
+	uint64_t vm_start_ns;
 };
 
 struct user_slot {
@@ -39,16 +45,26 @@ struct process_cache {
 	char *proc;
 	long ticks;		/* USER_HZ: unit of starttime in /proc/PID/stat */
 	struct process_info info;
+	char cmdline[PROCESS_CMDLINE_MAX + 1];	/* of the last reading */
 	struct process_slot slots[PROCESS_SLOTS];
 	struct user_slot users[USER_SLOTS];
 };
 
-/* What one look into /proc/PID found. */
+/* What one look into /proc/PID found; the command line is in the cache. */
 struct reading {
+	int dir;		/* /proc/PID itself */
 	char *exe;
 	char *cgroup;
+	size_t cmdline_len;
+	bool cmdline_cut;
 	char comm[TW_NAME_LEN];
+	char state;
+	uint32_t ppid;
+	uint64_t start_ns;	/* rounded to clock ticks */
 };
+
+/* Ancestors of a machine's helper that are looked at. */
+#define MAX_ANCESTORS 8
 
 struct process_cache *process_cache_new(const char *proc)
 {
@@ -69,6 +85,8 @@ static void slot_clear(struct process_slot *slot)
 {
 	free(slot->exe);
 	free(slot->cgroup);
+	free(slot->cmdline);
+	vm_free(slot->vm);
 	memset(slot, 0, sizeof(*slot));
 }
 
@@ -86,23 +104,58 @@ void process_cache_free(struct process_cache *cache)
 	free(cache);
 }
 
-/*
- * The executable, NULL if it cannot be told. A leader that has exited while
- * other threads live on has no exe any more; the thread of the fact may.
- */
-static char *read_exe(int dir, const struct tw_task *task)
+/* A link of /proc/PID, NULL if it cannot be told. */
+static char *read_link(int dir, const char *path)
 {
-	char path[64], target[PATH_MAX + 16];	/* " (deleted)" comes on top */
-	ssize_t n;
+	char target[PATH_MAX + 16];	/* " (deleted)" comes on top */
+	ssize_t n = readlinkat(dir, path, target, sizeof(target));
 
-	n = readlinkat(dir, "exe", target, sizeof(target));
-	if (n < 0 && task->tid && task->tid != task->pid) {
-		snprintf(path, sizeof(path), "task/%u/exe", task->tid);
-		n = readlinkat(dir, path, target, sizeof(target));
-	}
 	if (n <= 0 || (size_t)n == sizeof(target))
 		return NULL;
 	return strndup(target, n);
+}
+
+/*
+ * The executable. A leader that has exited while other threads live on has no
+ * exe any more; the thread `tid` (0: none) may.
+ */
+static char *read_exe(int dir, uint32_t tid)
+{
+	char *exe = read_link(dir, "exe"), path[64];
+
+	if (exe || !tid)
+		return exe;
+	snprintf(path, sizeof(path), "task/%u/exe", tid);
+	return read_link(dir, path);
+}
+
+/* Fills buf, which has one byte more than `size`; the length. */
+static size_t read_file(int dir, const char *path, char *buf, size_t size)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (fd >= 0 && n > 0 && len < size) {
+		n = read(fd, buf + len, size - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	buf[len] = '\0';
+	return len;
+}
+
+/* As read_exe(). */
+static size_t read_cmdline(int dir, uint32_t tid, char *buf, size_t size)
+{
+	size_t len = read_file(dir, "cmdline", buf, size);
+	char path[64];
+
+	if (len || !tid)
+		return len;
+	snprintf(path, sizeof(path), "task/%u/cmdline", tid);
+	return read_file(dir, path, buf, size);
 }
 
 /*
@@ -160,18 +213,17 @@ static char *read_cgroup(int dir, bool *v1)
  * parentheses, even ") Z 1"; what follows it may not, so it ends at the last
  * ')'. 0, or -EINVAL.
  */
-static int parse_stat(char *stat, char comm[TW_NAME_LEN], char *state, unsigned long long *start)
+static int parse_stat(char *stat, struct reading *reading, unsigned long long *start)
 {
 	char *open = strchr(stat, '('), *close = strrchr(stat, ')'), *at;
 	int field;
 
 	if (!open || !close || close < open)
 		return -EINVAL;
-	memset(comm, 0, TW_NAME_LEN);
 	*close = '\0';
-	strncpy(comm, open + 1, TW_NAME_LEN - 1);
+	strncpy(reading->comm, open + 1, TW_NAME_LEN - 1);
 	at = close + 1;
-	if (sscanf(at, " %c", state) != 1)
+	if (sscanf(at, " %c %u", &reading->state, &reading->ppid) != 2)
 		return -EINVAL;
 	/* `at` stands before field 3; starttime is field 22. */
 	for (field = 3; field < 22; field++) {
@@ -181,65 +233,146 @@ static int parse_stat(char *stat, char comm[TW_NAME_LEN], char *state, unsigned 
 	return sscanf(at, " %llu", start) == 1 ? 0 : -EINVAL;
 }
 
-/* Is the process behind `dir` the one that started at start_ns? Also its present comm and state. */
-static bool is_same(const struct process_cache *cache, int dir, uint64_t start_ns,
-		    char comm[TW_NAME_LEN], char *state)
+/* Comm, state, parent and start of the process behind `dir`. */
+static int read_stat(const struct process_cache *cache, struct reading *reading)
 {
-	unsigned long long start, expected;
+	unsigned long long ticks;
 	char stat[2048];
-	ssize_t n;
-	int fd;
 
-	fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, stat, sizeof(stat) - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	stat[n] = '\0';
-	if (parse_stat(stat, comm, state, &start))
-		return false;
-	expected = start_ns / (1000000000ULL / cache->ticks);
+	if (!read_file(reading->dir, "stat", stat, sizeof(stat) - 1) || parse_stat(stat, reading, &ticks))
+		return -ESRCH;
+	reading->start_ns = ticks * (1000000000ULL / cache->ticks);
+	return 0;
+}
+
+/* Is it the process that started at start_ns, as far as clock ticks can tell? */
+static bool is_same(const struct process_cache *cache, const struct reading *reading, uint64_t start_ns)
+{
+	uint64_t tick = 1000000000ULL / cache->ticks;
+	uint64_t start = reading->start_ns / tick, expected = start_ns / tick;
+
 	return start <= expected + 1 && expected <= start + 1;
 }
 
-/*
- * Reads what /proc tells of the task's process. False, and nothing in
- * `reading`, when it is gone or another. The directory's fd stays with one
- * process for good, so that what is read through it before the check and
- * the check itself are about the same.
- */
-static bool read_process(const struct process_cache *cache, const struct tw_task *task,
-			 struct reading *reading)
+static void end_reading(struct reading *reading)
 {
-	char path[PATH_MAX], state = 0;
+	free(reading->exe);
+	free(reading->cgroup);
+	if (reading->dir >= 0)
+		close(reading->dir);
+	memset(reading, 0, sizeof(*reading));
+	reading->dir = -1;
+}
+
+/*
+ * Reads what /proc tells of a process; `tid` is one of its threads, or 0. The
+ * directory's fd stays with one process for good, so that what is read through
+ * it before the stat line and that line itself are about the same. 0 or
+ * -ESRCH; end_reading() in any case.
+ */
+static int read_process(struct process_cache *cache, uint32_t pid, uint32_t tid, struct reading *reading)
+{
+	char path[PATH_MAX];
 	bool v1 = false;
-	int dir;
 
 	memset(reading, 0, sizeof(*reading));
-	if (!task->pid || !task->start_ns)
-		return false;
-	snprintf(path, sizeof(path), "%s/%u", cache->proc, task->pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return false;
-	reading->exe = read_exe(dir, task);
-	reading->cgroup = read_cgroup(dir, &v1);
-	if (!is_same(cache, dir, task->start_ns, reading->comm, &state)) {
-		free(reading->exe);
-		free(reading->cgroup);
-		memset(reading, 0, sizeof(*reading));
-		close(dir);
-		return false;
-	}
-	close(dir);
-	if (v1 && (state == 'Z' || state == 'X')) {
+	snprintf(path, sizeof(path), "%s/%u", cache->proc, pid);
+	reading->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (reading->dir < 0)
+		return -ESRCH;
+	tid = tid == pid ? 0 : tid;
+	reading->exe = read_exe(reading->dir, tid);
+	reading->cmdline_len = read_cmdline(reading->dir, tid, cache->cmdline, PROCESS_CMDLINE_MAX);
+	reading->cmdline_cut = reading->cmdline_len == PROCESS_CMDLINE_MAX;
+	reading->cgroup = read_cgroup(reading->dir, &v1);
+	if (read_stat(cache, reading))
+		return -ESRCH;
+	if (v1 && (reading->state == 'Z' || reading->state == 'X')) {
 		free(reading->cgroup);
 		reading->cgroup = NULL;
 	}
-	return true;
+	return 0;
 }
+
+/* ---- which machine it is ---- */
+
+static struct vm *recognise(const struct process_cache *cache, const struct reading *reading)
+{
+	char *root = reading->dir >= 0 ? read_link(reading->dir, "root") : NULL;
+	struct vm_process p = {
+		.exe = reading->exe,
+		.argv = cache->cmdline,
+		.argv_len = reading->cmdline_len,
+		.argv_cut = reading->cmdline_cut,
+		.cgroup = reading->cgroup,
+		.root = root,
+	};
+	struct vm *vm = vm_recognise(&p);
+
+	free(root);
+	return vm;
+}
+
+static bool forks(const struct reading *reading)
+{
+	struct vm_process p = { .exe = reading->exe };
+
+	return reading->exe && vm_forks(&p);
+}
+
+/*
+ * The oldest ancestor in a row with the same executable. 0 with *oldest filled
+ * (its command line is in the cache then), -ESRCH: there is none.
+ */
+static int find_ancestor(struct process_cache *cache, const struct reading *reading, struct reading *oldest,
+			 uint32_t *pid)
+{
+	uint32_t next = reading->ppid;
+	int err = -ESRCH;
+
+	for (int i = 0; i < MAX_ANCESTORS && next > 1; i++) {
+		struct reading parent;
+
+		if (read_process(cache, next, 0, &parent) || !parent.exe || strcmp(parent.exe, reading->exe)) {
+			end_reading(&parent);
+			break;
+		}
+		if (!err)
+			end_reading(oldest);
+		*oldest = parent;
+		*pid = next;
+		next = parent.ppid;
+		err = 0;
+	}
+	/* the walk went one further, and its command line is in the place now */
+	if (!err)
+		oldest->cmdline_len = read_cmdline(oldest->dir, 0, cache->cmdline, PROCESS_CMDLINE_MAX);
+	return err;
+}
+
+static void slot_recognise(struct process_cache *cache, struct process_slot *slot, const struct reading *reading)
+{
+	struct reading oldest = { .dir = -1 };
+	uint32_t pid = slot->pid;
+
+	vm_free(slot->vm);
+	if (forks(reading) && !find_ancestor(cache, reading, &oldest, &pid)) {
+		slot->vm = recognise(cache, &oldest);
+		slot->vm_start_ns = oldest.start_ns;
+	} else {
+		slot->vm = recognise(cache, reading);
+		slot->vm_start_ns = slot->start_ns;
+	}
+	slot->vm_pid = pid;
+	end_reading(&oldest);
+}
+
+const struct vm *process_machine(const struct process_info *process)
+{
+	return process && process->vm && process->vm->role == ROLE_VM ? process->vm : NULL;
+}
+
+/* ---- the cache ---- */
 
 static struct process_slot *slot_of(struct process_cache *cache, const struct tw_task *task)
 {
@@ -254,27 +387,90 @@ static void replace(char **old, char *fresh)
 	*old = fresh;
 }
 
+/* FNV-1a */
+static uint64_t hash(const char *bytes, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3ULL;
+	return h;
+}
+
+static bool differ(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) : a != b;
+}
+
+static void keep_cmdline(struct process_slot *slot, const char *cmdline, size_t len)
+{
+	size_t kept = len < PROCESS_CMDLINE_KEPT ? len : PROCESS_CMDLINE_KEPT;
+	char *copy = kept ? malloc(kept) : NULL;
+
+	if (copy)
+		memcpy(copy, cmdline, kept);
+	replace(&slot->cmdline, copy);
+	slot->cmdline_len = copy ? kept : 0;
+}
+
+/*
+ * What the program is. Recognised anew only when something changed: an exec,
+ * another control group (a manager moves a machine there after its start).
+ */
+static void slot_program(struct process_cache *cache, struct process_slot *slot, struct reading *reading, bool moved)
+{
+	uint64_t h = hash(cache->cmdline, reading->cmdline_len);
+
+	/* one that exits has neither any more, one that may not be looked at never had an exe */
+	if (!reading->exe && (slot->exe || !reading->cmdline_len))
+		return;
+	if (slot->cmdline_hash == h && !differ(slot->exe, reading->exe) && !moved) {
+		memcpy(slot->comm, reading->comm, sizeof(slot->comm));
+		return;
+	}
+	memcpy(slot->comm, reading->comm, sizeof(slot->comm));
+	slot->cmdline_hash = h;
+	keep_cmdline(slot, cache->cmdline, reading->cmdline_len);
+	slot_recognise(cache, slot, reading);
+	replace(&slot->exe, reading->exe);
+	reading->exe = NULL;
+}
+
 /*
  * Takes the reading over into the slot. An exe is believed only together
  * with the comm of the fact: another comm means that the process has passed
  * through exec since, and the exe is that of its next program.
  */
-static void slot_update(struct process_slot *slot, const struct tw_task *task,
+static void slot_update(struct process_cache *cache, struct process_slot *slot, const struct tw_task *task,
 			struct reading *reading)
 {
+	bool moved;
+
 	if (slot->pid != task->pid || slot->start_ns != task->start_ns) {
 		slot_clear(slot);
 		slot->pid = task->pid;
 		slot->start_ns = task->start_ns;
 	}
-	if (reading->cgroup)
+	moved = reading->cgroup && differ(slot->cgroup, reading->cgroup);
+	if (!strncmp(reading->comm, task->comm, TW_NAME_LEN - 1))
+		slot_program(cache, slot, reading, moved);
+	if (reading->cgroup) {
 		replace(&slot->cgroup, reading->cgroup);
-	if (reading->exe && !strncmp(reading->comm, task->comm, TW_NAME_LEN - 1)) {
-		replace(&slot->exe, reading->exe);
-		memcpy(slot->comm, reading->comm, sizeof(slot->comm));
-	} else {
-		free(reading->exe);
+		reading->cgroup = NULL;
 	}
+}
+
+static void tell_slot(struct process_info *info, const struct process_slot *slot)
+{
+	info->cgroup = slot->cgroup;
+	if (strcmp(slot->comm, info->comm))
+		return;
+	info->exe = slot->exe;
+	info->cmdline = slot->cmdline;
+	info->cmdline_len = slot->cmdline_len;
+	info->vm = slot->vm;
+	info->vm_pid = slot->vm_pid;
+	info->vm_start_ns = slot->vm_start_ns;
 }
 
 const struct process_info *process_lookup(struct process_cache *cache, const struct tw_task *task)
@@ -290,13 +486,13 @@ const struct process_info *process_lookup(struct process_cache *cache, const str
 	info->comm[sizeof(info->comm) - 1] = '\0';
 	info->user = process_user(cache, task->uid);
 
-	if (read_process(cache, task, &reading))
-		slot_update(slot, task, &reading);
-	if (slot->pid && slot->pid == task->pid && slot->start_ns == task->start_ns) {
-		info->cgroup = slot->cgroup;
-		if (slot->exe && !strcmp(slot->comm, info->comm))
-			info->exe = slot->exe;
+	if (task->pid && task->start_ns) {
+		if (!read_process(cache, task->pid, task->tid, &reading) && is_same(cache, &reading, task->start_ns))
+			slot_update(cache, slot, task, &reading);
+		end_reading(&reading);
 	}
+	if (slot->pid && slot->pid == task->pid && slot->start_ns == task->start_ns)
+		tell_slot(info, slot);
 	return info;
 }
 

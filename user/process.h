@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * process.h - what /proc and the user database add to an actor: its
- * executable, its cgroup, its user's name.
+ * executable, its command line, its cgroup, its user's name, and which virtual
+ * machine it is.
  *
  * /proc/PID is a place where another process may live by the time it is
  * read. So everything is read first and the start time checked afterwards:
@@ -14,6 +15,11 @@
 #include <stdint.h>
 
 #include "../bpf/tapwatch.h"
+#include "vm.h"
+
+/* What of a command line is kept; all of it, up to PROCESS_CMDLINE_MAX, is looked at for a machine's name. */
+#define PROCESS_CMDLINE_KEPT	4096
+#define PROCESS_CMDLINE_MAX	65536
 
 /* Raw bytes from outside, to be escaped at the output. NULL: unknown. */
 struct process_info {
@@ -21,9 +27,18 @@ struct process_info {
 	uint64_t start_ns;		/* CLOCK_BOOTTIME */
 	char comm[TW_NAME_LEN];		/* as in the fact that `exe` belongs to */
 	const char *exe;		/* /proc/PID/exe, with " (deleted)" where the kernel says so */
+	const char *cmdline;		/* arguments, each with its NUL; may be cut off anywhere */
+	size_t cmdline_len;
 	const char *cgroup;		/* v2 path; else that of the v1 name=systemd hierarchy */
 	const char *user;		/* name of task->uid */
+	const struct vm *vm;		/* what it is; not only virtual machines, see enum role */
+	/* The machine's own process: this one, or an ancestor of it. start_ns may be rounded to clock ticks. */
+	uint32_t vm_pid;
+	uint64_t vm_start_ns;
 };
+
+/* Of a virtual machine's process; NULL for every other, and for NULL. */
+const struct vm *process_machine(const struct process_info *process);
 
 struct process_cache;
 

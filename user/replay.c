@@ -174,14 +174,34 @@ static bool other_program(const struct process *p, const struct event *event)
 	       (told->comm[0] && strncmp(told->comm, p->task.comm, sizeof(told->comm)));
 }
 
+static bool tells_machine_of_actor(enum event_kind event)
+{
+	return event == EV_EXIST || event == EV_OPEN || event == EV_HOLD;
+}
+
+static int learn_machine(struct process *p, const struct event *event)
+{
+	int err = learn_text(&p->vm_type, event->vm_type);
+
+	if (!err)
+		err = learn_text(&p->vm_name, event->vm_name);
+	if (!err)
+		err = learn_text(&p->vm_uuid, event->vm_uuid);
+	return err;
+}
+
 static int process_learn(struct process *p, const struct event *event)
 {
 	const struct tw_task *told = event->change->task;
 	const struct process_info *info = event->process;
 	int err = 0;
 
-	if (other_program(p, event))
+	if (other_program(p, event)) {
 		forget_text(&p->exe);
+		forget_text(&p->vm_type);
+		forget_text(&p->vm_name);
+		forget_text(&p->vm_uuid);
+	}
 	if (told->uid != UINT32_MAX && told->uid != p->task.uid)
 		forget_text(&p->user);
 	if (told->netns)
@@ -195,12 +215,9 @@ static int process_learn(struct process *p, const struct event *event)
 		err = learn_text(&p->cgroup, info->cgroup);
 	if (info && !err)
 		err = learn_text(&p->user, info->user);
-	if (!err)
-		err = learn_text(&p->vm_type, event->vm_type);
-	if (!err)
-		err = learn_text(&p->vm_name, event->vm_name);
-	if (!err)
-		err = learn_text(&p->vm_uuid, event->vm_uuid);
+	/* in other events it may be the machine that the device belongs to */
+	if (!err && tells_machine_of_actor(event->change->event))
+		err = learn_machine(p, event);
 	return err;
 }
 

@@ -269,6 +269,7 @@ static void as_event(const struct row *row, struct row_event *e)
 		.vm_type = row->vm_type,
 		.vm_name = row->vm_name,
 		.vm_uuid = row->vm_uuid,
+		.vm_manager = row->vm_manager,
 	};
 	if (row->has & TW_HAS_TASK) {
 		e->change.task = &row->task;
@@ -365,10 +366,9 @@ void rows_sort(struct rows *rows, uint32_t init_netns)
 
 /* ---- what is known from elsewhere ---- */
 
-/* What was looked up under one key. Each namespace, user, process is looked up once. */
+/* What was looked up under one key. Each namespace and user is looked up once. */
 struct known {
 	uint64_t key;
-	const struct tw_task *task;	/* of a process */
 	const char *text[2];
 };
 
@@ -468,27 +468,80 @@ static int enrich_users(struct rows *rows, struct process_cache *processes)
 	return err;
 }
 
-static int enrich_processes(struct rows *rows, struct process_cache *processes)
+/* Each process is looked up once, and what is wanted of it is kept. */
+struct known_process {
+	const struct tw_task *task;
+	const char *exe, *cgroup, *role;
+	const char *vm_type, *vm_name, *vm_uuid, *vm_manager;
+	uint32_t vm_pid;
+};
+
+static int by_pid(const void *a, const void *b)
 {
-	struct lookup l = { .known = calloc(rows->len, sizeof(*l.known)) };
+	return compare(((const struct known_process *)a)->task->pid, ((const struct known_process *)b)->task->pid);
+}
+
+static void know_machine(struct rows *rows, struct known_process *known, const struct process_info *info, int *err)
+{
+	const struct vm *vm = process_machine(info);
+
+	known->role = info->vm ? role_name(info->vm->role) : NULL;
+	if (!vm)
+		return;
+	known->vm_type = vm->type;
+	known->vm_manager = vm->manager;
+	known->vm_name = rows_keep(rows, vm->name, err);
+	known->vm_uuid = rows_keep(rows, vm->uuid, err);
+	known->vm_pid = info->vm_pid;
+}
+
+static void tell_process(struct row *row, const struct known_process *known, unsigned wanted)
+{
+	if (wanted & ROWS_PROCESS) {
+		row->exe = known->exe;
+		row->cgroup = known->cgroup;
+	}
+	row->role = known->role;
+	row->vm_type = known->vm_type;
+	row->vm_name = known->vm_name;
+	row->vm_uuid = known->vm_uuid;
+	row->vm_manager = known->vm_manager;
+	row->vm_pid = known->vm_pid;
+}
+
+static int enrich_processes(struct rows *rows, unsigned wanted, struct process_cache *processes)
+{
+	struct known_process *known = calloc(rows->len, sizeof(*known));
+	size_t n = 0, settled = 0;
 	int err = 0;
 
-	if (!l.known)
+	if (!known)
 		return -ENOMEM;
 	for (size_t i = 0; i < rows->len; i++)
-		l.known[l.len++] = (struct known){ .key = rows->row[i].task.pid, .task = &rows->row[i].task };
-	settle(&l);
-	for (size_t i = 0; i < l.len; i++) {
-		const struct process_info *info = process_lookup(processes, l.known[i].task);
+		if (rows->row[i].task.pid)
+			known[n++].task = &rows->row[i].task;
+	qsort(known, n, sizeof(*known), by_pid);
+	for (size_t i = 0; i < n; i++)
+		if (!settled || by_pid(&known[settled - 1], &known[i]))
+			known[settled++] = known[i];
+	for (size_t i = 0; i < settled; i++) {
+		const struct process_info *info = process_lookup(processes, known[i].task);
 
-		l.known[i].text[0] = rows_keep(rows, info->exe, &err);
-		l.known[i].text[1] = rows_keep(rows, info->cgroup, &err);
+		if (wanted & ROWS_PROCESS) {
+			known[i].exe = rows_keep(rows, info->exe, &err);
+			known[i].cgroup = rows_keep(rows, info->cgroup, &err);
+		}
+		know_machine(rows, &known[i], info, &err);
 	}
 	for (size_t i = 0; i < rows->len; i++) {
-		rows->row[i].exe = find(&l, rows->row[i].task.pid)->text[0];
-		rows->row[i].cgroup = find(&l, rows->row[i].task.pid)->text[1];
+		struct known_process key = { .task = &rows->row[i].task }, *found = NULL;
+
+		if (settled)
+			found = bsearch(&key, known, settled, sizeof(*known), by_pid);
+		if (found)
+			tell_process(&rows->row[i], found, wanted);
 	}
-	free(l.known);
+	free(known);
 	return err;
 }
 
@@ -519,8 +572,8 @@ int rows_enrich(struct rows *rows, unsigned wanted, struct process_cache *proces
 		err = enrich_netns(rows, wanted, labels);
 	if (!err && (wanted & ROWS_USER))
 		err = enrich_users(rows, processes);
-	if (!err && (wanted & ROWS_PROCESS))
-		err = enrich_processes(rows, processes);
+	if (!err && (wanted & (ROWS_PROCESS | ROWS_VM)))
+		err = enrich_processes(rows, wanted, processes);
 	if (!err && (wanted & ROWS_START))
 		enrich_starts(rows);
 	return err;

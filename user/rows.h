@@ -38,7 +38,9 @@ struct row {
 	const char *netns_name;	/* of the device's namespace: a name that it was given */
 	/* What a person calls the namespace: its name, or who it belongs to. */
 	const char *netns_label, *socket_netns_label, *process_netns_label;
-	const char *vm_type, *vm_name, *vm_uuid;
+	const char *vm_type, *vm_name, *vm_uuid, *vm_manager; /* the holder is this machine */
+	uint32_t vm_pid;	/* the machine's own process: the holder or an ancestor; 0: no machine */
+	const char *role;	/* what the holder is: "vm", "vpn", ... */
 	int64_t start_realtime_ns;	/* when the holder started, CLOCK_REALTIME; 0 unknown */
 };
 
@@ -79,8 +81,9 @@ void rows_sort(struct rows *rows, uint32_t init_netns);
 #define ROWS_USER	(1u << 0)  /* user */
 #define ROWS_NAME	(1u << 1)  /* netns_name */
 #define ROWS_LABEL	(1u << 2)  /* *_label */
-#define ROWS_PROCESS	(1u << 3)  /* exe, cgroup */
+#define ROWS_PROCESS	(1u << 3)  /* exe, cgroup; and as ROWS_VM, for it is the same look-up */
 #define ROWS_START	(1u << 4)  /* start_realtime_ns */
+#define ROWS_VM		(1u << 5)  /* vm_*, role */
 
 struct labels;
 struct process_cache;

@@ -77,6 +77,11 @@ int snapshot_read(struct rows *rows, const struct options *o)
 	loader_log_setup(o->verbose);
 	if (read_state(rows, o))
 		return EXIT_FAILED;
+	/* a filter can ask for nothing else that is not in the state itself */
+	if (filter_has(o->filter, FILTER_VM) && look_up(rows, ROWS_VM, false)) {
+		warn_msg("cannot go on: out of memory");
+		return EXIT_FAILED;
+	}
 	rows_filter(rows, wanted_row, o->filter);
 	return EXIT_FINE;
 }

@@ -37,7 +37,8 @@
  *   setns PATH				a network namespace
  *   unshare net|user|files|mnt[,...]	`user` maps the own uid and gid to 0
  *   setuid UID				uid and gid, no other groups, no capabilities
- *   exec				itself again; answers once it runs, slots with close-on-exec are gone
+ *   exec [PATH [ARGUMENT...]]		itself again, or a copy of itself elsewhere, with these arguments;
+ *					answers once it runs, slots with close-on-exec are gone
  *   abort				kill -9 of itself (no answer)
  *   quit
  * Children
@@ -89,7 +90,7 @@
 
 #define MAX_SLOTS	1100
 #define MAX_CHILDREN	16
-#define MAX_WORDS	16
+#define MAX_WORDS	32
 #define TUN_PATH	"/dev/net/tun"
 #define ENV_SLOTS	"TAPFIX_SLOTS"
 
@@ -795,13 +796,17 @@ static int cmd_exec(char **w, int n)
 	static char env[MAX_SLOTS * 40], path[4096];
 	size_t len = 0;
 
-	(void)w, (void)n;
 	if (in_fd != 0 || out_fd != 1)
 		return -EOPNOTSUPP;
 	for (size_t i = 0; i < MAX_SLOTS; i++)
 		if (slots[i].name[0])
 			len += snprintf(env + len, sizeof(env) - len, "%s=%d ", slots[i].name, slots[i].fd);
 	setenv(ENV_SLOTS, env, 1);
+	if (n > 1) {
+		w[n] = NULL;
+		execv(w[1], w + 1);
+		return -errno;
+	}
 	len = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	if ((ssize_t)len < 0)
 		return -errno;
@@ -1109,7 +1114,7 @@ static const struct {
 /* As the commands' run. `line` is taken apart. */
 static int perform(char *line)
 {
-	char *words[MAX_WORDS], *save;
+	char *words[MAX_WORDS + 1], *save;
 	int n = 0;
 
 	if (line[0] == '@')

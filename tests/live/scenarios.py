@@ -23,6 +23,7 @@ import cli
 import device_life
 import filters
 import loss
+import machines
 import macvtap
 import namespaces
 import queues
@@ -30,7 +31,7 @@ import seed
 import tw
 
 # Those with SCENARIOS share one tapwatch; those of OWN_SCENARIOS start their own, after it has ended.
-MODULES = [binding, namespaces, device_life, queues, macvtap, seed, filters, cli, loss]
+MODULES = [binding, namespaces, device_life, queues, macvtap, seed, filters, machines, cli, loss]
 
 
 def full_name(module, function):

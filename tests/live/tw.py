@@ -270,9 +270,9 @@ def own_netns():
 # ---- fixture processes ---------------------------------------------------
 
 class Fixture:
-    """A tapfix process. do() sends a command and returns the answer's members."""
-    def __init__(self, netns=None):
-        self.process = subprocess.Popen([os.path.join(Settings.helpers, "tapfix")],
+    """A tapfix process, or a copy of it under another name. do() sends a command and returns the answer's members."""
+    def __init__(self, netns=None, command=None):
+        self.process = subprocess.Popen(command or [os.path.join(Settings.helpers, "tapfix")],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.pid = self.process.pid
         self.fds = {}           # slot -> number, also of closed ones
@@ -591,8 +591,8 @@ class Scenario:
         assert len(name.encode()) <= 15, name
         return name
 
-    def fixture(self, netns=None):
-        f = Fixture(netns)
+    def fixture(self, netns=None, command=None):
+        f = Fixture(netns, command)
         self.fixtures.append(f)
         self.pids.add(f.pid)
         return f

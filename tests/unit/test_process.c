@@ -222,6 +222,127 @@ static void test_exec(void **state)
 	expect(process_lookup(f->cache, &after), "/usr/bin/qemu", "/d");
 }
 
+/* Any process; argv with its NULs, ppid. */
+static void make_other(const struct fixture *f, unsigned pid, unsigned ppid, const char *comm, unsigned start,
+		       const char *exe, const char *argv, size_t len)
+{
+	char dir[128], stat[512], path[160];
+	FILE *file;
+
+	snprintf(dir, sizeof(dir), "%s/%u", f->proc, pid);
+	remove_tree(dir);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(stat, sizeof(stat), "%u (%s) S %u 1 1 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 3 0 %u 1000 100\n", pid, comm,
+		 ppid, start);
+	write_file(dir, "stat", stat);
+	write_file(dir, "cgroup", "0::/c\n");
+	link_to(dir, "exe", exe);
+	snprintf(path, sizeof(path), "%s/cmdline", dir);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(argv, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+}
+#define OTHER(f, pid, ppid, comm, start, exe, argv) make_other(f, pid, ppid, comm, start, exe, argv, sizeof(argv) - 1)
+
+static void test_cmdline(void **state)
+{
+	static char argv[80000], *at = argv;
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+	const struct process_info *info;
+
+	OTHER(f, PID, 1, "qemu", TICKS, "/usr/bin/qemu-system-x86_64", "qemu\0-name\0web01\0");
+	info = process_lookup(f->cache, &task);
+	assert_int_equal(info->cmdline_len, 17);
+	assert_memory_equal(info->cmdline, "qemu\0-name\0web01", 17);
+	assert_int_equal(process_machine(info)->role, ROLE_VM);
+	assert_string_equal(info->vm->name, "web01");
+	assert_int_equal(info->vm_pid, PID);
+	assert_int_equal(info->vm_start_ns, task.start_ns);
+
+	/* long ones are kept in part, but looked at further */
+	at += sprintf(at, "qemu") + 1;
+	for (int i = 0; i < 600; i++) {
+		at += sprintf(at, "-drive") + 1;
+		at += sprintf(at, "file=/%d.img", i) + 1;
+	}
+	at += sprintf(at, "-name") + 1;
+	at += sprintf(at, "late") + 1;
+	make_other(f, PID, 1, "qemu", TICKS, "/usr/bin/qemu-system-x86_64", argv, (size_t)(at - argv));
+	info = process_lookup(f->cache, &task);
+	assert_int_equal(info->cmdline_len, PROCESS_CMDLINE_KEPT);
+	assert_string_equal(info->vm->name, "late");
+
+	/* it exits: neither exe nor command line any more */
+	make_process(f, "qemu", 'Z', TICKS, NULL, "0::/c\n");
+	assert_string_equal(process_lookup(f->cache, &task)->vm->name, "late");
+	remove_process(f);
+	assert_string_equal(process_lookup(f->cache, &task)->vm->name, "late");
+	assert_null(process_machine(NULL));
+}
+
+/* Too long to be read whole: what stands at the cut is not believed. */
+static void test_cmdline_cut(void **state)
+{
+	static char argv[PROCESS_CMDLINE_MAX + 100];
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+
+	memset(argv, 'x', sizeof(argv));
+	memcpy(argv, "qemu\0-append", 13);
+	memcpy(argv + PROCESS_CMDLINE_MAX - 10, "\0-name\0web-01", 14);
+	make_other(f, PID, 1, "qemu", TICKS, "/usr/bin/qemu-system-x86_64", argv, sizeof(argv));
+	assert_null(process_lookup(f->cache, &task)->vm->name);
+}
+
+/* The same process is another machine after an exec, and none after the next. */
+static void test_machine_exec(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS), shell = make_task("sh", TICKS);
+
+	OTHER(f, PID, 1, "qemu", TICKS, "/usr/bin/qemu-system-x86_64", "qemu\0-name\0a\0");
+	assert_string_equal(process_lookup(f->cache, &task)->vm->name, "a");
+	OTHER(f, PID, 1, "qemu", TICKS, "/usr/bin/qemu-system-x86_64", "qemu\0-name\0b\0");
+	assert_string_equal(process_lookup(f->cache, &task)->vm->name, "b");
+	OTHER(f, PID, 1, "sh", TICKS, "/bin/sh", "sh\0");
+	assert_null(process_lookup(f->cache, &shell)->vm);
+}
+
+/* A VPN is known, and no machine. */
+static void test_role(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("openvpn", TICKS);
+	const struct process_info *info;
+
+	OTHER(f, PID, 1, "openvpn", TICKS, "/usr/sbin/openvpn", "openvpn\0");
+	info = process_lookup(f->cache, &task);
+	assert_int_equal(info->vm->role, ROLE_VPN);
+	assert_null(process_machine(info));
+}
+
+/* A device process of crosvm, below another: the machine is their oldest ancestor. */
+static void test_ancestor(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("pcivirtio-net", TICKS);
+	const struct process_info *info;
+
+	OTHER(f, 100, 1, "sh", 1, "/usr/bin/sh", "sh\0");
+	OTHER(f, 200, 100, "crosvm", 500, "/usr/bin/crosvm", "crosvm\0run\0--name\0vm1\0vmlinux\0");
+	OTHER(f, 201, 200, "jail", 501, "/usr/bin/crosvm", "jail\0");
+	OTHER(f, PID, 201, "pcivirtio-net", TICKS, "/usr/bin/crosvm", "device\0");
+	info = process_lookup(f->cache, &task);
+	assert_non_null(process_machine(info));
+	assert_string_equal(info->vm->name, "vm1");
+	assert_int_equal(info->vm_pid, 200);
+	assert_int_equal(info->vm_start_ns, START_NS(500) - 4567);
+	/* its own command line all the same */
+	assert_string_equal(info->cmdline, "device");
+}
+
 /* A comm that plays the rest of the line. */
 static void test_hostile_comm(void **state)
 {
@@ -338,6 +459,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_start_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cmdline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cmdline_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_machine_exec, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_role, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ancestor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_comm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_stat, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zombie_leader, setup, teardown),
