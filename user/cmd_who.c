@@ -19,6 +19,7 @@
 #include "fields.h"
 #include "options.h"
 #include "out.h"
+#include "runtime.h"
 #include "snapshot.h"
 
 static const char help[] =
@@ -26,7 +27,9 @@ static const char help[] =
 	"       tapwatch who --fd PID:FD [OPTION...]\n\n"
 	"Tells which processes hold the interface of this name, through which fds, and in which network\n"
 	"namespace it is; every one of them when several namespaces have one. With --fd the reverse: which\n"
-	"interface an fd of a process belongs to, and who else has the same open file.\n";
+	"interface an fd of a process belongs to, and who else has the same open file.\n\n"
+	"Where `tapwatch watch` or `tapwatch record` runs, they are asked how the open files came from\n"
+	"their openers to their present holders.\n";
 
 /* --- rows --- */
 
@@ -53,7 +56,108 @@ static bool same_process(const struct row *x, const struct row *y)
 	return x->task.pid == y->task.pid && x->task.start_ns == y->task.start_ns;
 }
 
+/* --- how the files came there, as a running tapwatch saw it --- */
+
+static uint64_t number_of(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_uint64(value) : 0;
+}
+
+/* Start times are told in ns by the kernel's own account, in clock ticks by /proc. */
+static bool same_start(uint64_t a, uint64_t b)
+{
+	return (a > b ? a - b : b - a) < 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* Is the file of this row the one of that story? They have a holder in common, or neither has one. */
+static bool tells_of(struct json_object *story, const struct row *row)
+{
+	struct json_object *holders;
+
+	if (!json_object_object_get_ex(story, "holders", &holders) || !json_object_is_type(holders, json_type_array))
+		return false;
+	if (!(row->has & TW_HAS_TASK))
+		return !json_object_array_length(holders) && number_of(story, "netns") == row->dev.netns &&
+		       number_of(story, "ifindex") == row->dev.ifindex;
+	for (size_t i = 0; i < json_object_array_length(holders); i++) {
+		struct json_object *h = json_object_array_get_idx(holders, i);
+
+		if (number_of(h, "pid") == row->task.pid && number_of(h, "fd") == (uint64_t)row->fd &&
+		    same_start(number_of(h, "start_ns"), row->task.start_ns))
+			return true;
+	}
+	return false;
+}
+
+/* Did that tapwatch see the file from its open on? */
+static bool is_whole(struct json_object *story)
+{
+	struct json_object *chain, *first, *event, *source;
+
+	if (!json_object_object_get_ex(story, "chain", &chain))
+		return false;
+	first = json_object_array_get_idx(chain, 0);
+	return first && json_object_object_get_ex(first, "event", &event) &&
+	       !strcmp(json_object_get_string(event), "open") && !json_object_object_get_ex(first, "source", &source);
+}
+
+/* The best story there is about the file of this row; NULL: none. */
+static struct json_object *story_of(struct json_object *stories, const struct row *row)
+{
+	struct json_object *best = NULL;
+
+	for (size_t i = 0; stories && i < json_object_array_length(stories); i++) {
+		struct json_object *story = json_object_array_get_idx(stories, i);
+
+		if (tells_of(story, row) && (!best || (is_whole(story) && !is_whole(best))))
+			best = story;
+	}
+	return best;
+}
+
+/* The first row of each file, among rows of one device. */
+static bool is_first_of_file(const struct row *row, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (row[k].file_id == row[i].file_id)
+			return false;
+	return row[i].has & TW_HAS_FILE;
+}
+
+static struct json_object *ask_about(const char *ifname)
+{
+	char request[16 + ESCAPE_SIZE(TW_NAME_LEN)] = "chains ";
+
+	escape_utf8(request + 7, sizeof(request) - 7, ifname, strnlen(ifname, TW_NAME_LEN));
+	return runtime_ask(request);
+}
+
+static struct json_object *ask_about_fd(unsigned pid, unsigned fd)
+{
+	char request[64];
+
+	snprintf(request, sizeof(request), "chains-of %u %u", pid, fd);
+	return runtime_ask(request);
+}
+
 /* --- text --- */
+
+static void print_stories(struct json_object *stories, const struct row *row, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		struct json_object *story = is_first_of_file(row, i) ? story_of(stories, &row[i]) : NULL;
+
+		if (!story)
+			continue;
+		printf("  how it came there");
+		if (row[i].has & TW_HAS_TASK)
+			printf(" (fd %d of pid %u)", row[i].fd, row[i].task.pid);
+		printf(":\n");
+		chain_print(story, 6);
+	}
+}
 
 /* Any cell, safe for a terminal. */
 struct shown {
@@ -205,7 +309,7 @@ static size_t print_holder(const struct row *row, size_t len)
 	return n;
 }
 
-static void print_group(const struct row *row, size_t len)
+static void print_group(const struct row *row, size_t len, struct json_object *stories)
 {
 	struct shown s;
 
@@ -218,9 +322,10 @@ static void print_group(const struct row *row, size_t len)
 	else
 		for (size_t i = 0; i < len;)
 			i += print_holder(&row[i], len - i);
+	print_stories(stories, row, len);
 }
 
-static void print_fd(const struct rows *rows, const struct row *row)
+static void print_fd(const struct rows *rows, const struct row *row, struct json_object *stories)
 {
 	struct shown s;
 
@@ -245,6 +350,7 @@ static void print_fd(const struct rows *rows, const struct row *row)
 		print_process(other);
 		printf(" as fd %d\n", other->fd);
 	}
+	print_stories(stories, row, 1);
 }
 
 /* --- JSON --- */
@@ -276,8 +382,26 @@ static int append(struct json_object *array, struct json_object *value)
 	return -ENOMEM;
 }
 
+/* Adds "files": their stories, where there are any. */
+static int hang_stories(struct json_object *object, struct json_object *stories, const struct row *row, size_t len)
+{
+	struct json_object *files = json_object_new_array();
+	int err = files ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < len && !err; i++) {
+		struct json_object *story = is_first_of_file(row, i) ? story_of(stories, &row[i]) : NULL;
+
+		if (story)
+			err = append(files, json_object_get(story));
+	}
+	if (!err && json_object_array_length(files))
+		return hang_in(object, "files", files);
+	json_object_put(files);
+	return err;
+}
+
 /* One device with its holders. */
-static struct json_object *group_json(const struct row *row, size_t len)
+static struct json_object *group_json(const struct row *row, size_t len, struct json_object *stories)
 {
 	struct json_object *object = object_of(row, FIELD_DEVICE), *holders = json_object_new_array();
 	int err = object && holders ? 0 : -ENOMEM;
@@ -292,12 +416,14 @@ static struct json_object *group_json(const struct row *row, size_t len)
 		err = hang_in(object, "holders", json_object_get(holders));
 	json_object_put(holders);
 	if (!err)
+		err = hang_stories(object, stories, row, len);
+	if (!err)
 		return object;
 	json_object_put(object);
 	return NULL;
 }
 
-static struct json_object *devices_json(const struct rows *rows, const char *ifname)
+static struct json_object *devices_json(const struct rows *rows, const char *ifname, struct json_object *stories)
 {
 	struct json_object *object = json_object_new_object(), *devices = json_object_new_array();
 	char safe[ESCAPE_SIZE(TW_NAME_LEN)];
@@ -308,7 +434,7 @@ static struct json_object *devices_json(const struct rows *rows, const char *ifn
 		err = hang_in(object, "ifname", json_object_new_string(safe));
 	for (size_t i = 0, n; i < rows->len && !err; i += n) {
 		n = group_len(rows, i);
-		err = append(devices, group_json(&rows->row[i], n));
+		err = append(devices, group_json(&rows->row[i], n, stories));
 	}
 	if (!err)
 		err = hang_in(object, "devices", json_object_get(devices));
@@ -319,7 +445,7 @@ static struct json_object *devices_json(const struct rows *rows, const char *ifn
 	return NULL;
 }
 
-static struct json_object *fd_json(const struct rows *rows, const struct row *row)
+static struct json_object *fd_json(const struct rows *rows, const struct row *row, struct json_object *stories)
 {
 	struct json_object *object = object_of(row, FIELD_HOLDER), *others = json_object_new_array();
 	int err = object && others ? 0 : -ENOMEM;
@@ -332,6 +458,8 @@ static struct json_object *fd_json(const struct rows *rows, const struct row *ro
 	if (!err)
 		err = hang_in(object, "other_holders", json_object_get(others));
 	json_object_put(others);
+	if (!err)
+		err = hang_stories(object, stories, row, 1);
 	if (!err)
 		return object;
 	json_object_put(object);
@@ -384,6 +512,7 @@ static void keep_named(struct rows *rows, const char *ifname)
 
 static int who_ifname(struct rows *rows, const struct options *o, const char *ifname)
 {
+	struct json_object *stories;
 	int status;
 
 	keep_named(rows, ifname);
@@ -394,13 +523,15 @@ static int who_ifname(struct rows *rows, const struct options *o, const char *if
 	status = finish_rows(rows, o);
 	if (status != EXIT_FINE)
 		return status;
+	stories = ask_about(ifname);
 	if (o->json)
-		return finish(print_json(devices_json(rows, ifname)));
-	for (size_t i = 0, n; i < rows->len; i += n) {
+		status = print_json(devices_json(rows, ifname, stories));
+	for (size_t i = 0, n; !o->json && i < rows->len; i += n) {
 		n = group_len(rows, i);
-		print_group(&rows->row[i], n);
+		print_group(&rows->row[i], n, stories);
 	}
-	return finish(EXIT_FINE);
+	json_object_put(stories);
+	return finish(status);
 }
 
 /* --- who --fd --- */
@@ -504,6 +635,7 @@ static int who_fd(struct rows *rows, const struct options *o, const struct wante
 {
 	unsigned pid = process_of(w->pid);
 	const struct row *row = find_fd(rows, pid, w->fd);
+	struct json_object *stories;
 	int status;
 
 	if (!row) {
@@ -515,10 +647,13 @@ static int who_fd(struct rows *rows, const struct options *o, const struct wante
 	if (status != EXIT_FINE)
 		return status;
 	row = find_fd(rows, pid, w->fd);
+	stories = ask_about_fd(pid, w->fd);
 	if (o->json)
-		return finish(print_json(fd_json(rows, row)));
-	print_fd(rows, row);
-	return finish(EXIT_FINE);
+		status = print_json(fd_json(rows, row, stories));
+	else
+		print_fd(rows, row, stories);
+	json_object_put(stories);
+	return finish(status);
 }
 
 /* --- */

@@ -9,6 +9,7 @@
 
 #include "live.h"
 #include "rtnl.h"
+#include "runtime.h"
 #include "seed.h"
 #include "tp.h"
 
@@ -19,6 +20,7 @@
 struct live {
 	struct tracer *t;
 	struct tp *tp;			/* tracepoint backend only */
+	struct runtime *runtime;	/* NULL: nobody can ask us */
 	struct bindings *b;
 	struct live_options options;
 	change_fn sink;
@@ -254,6 +256,8 @@ static int work(struct live *l)
 
 	if (read(l->timer, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
 		return -errno;
+	if (l->runtime)
+		runtime_work(l->runtime);
 	err = l->tp ? tp_collect(l->tp) : 0;
 	if (err == -ENOBUFS) {
 		tell_count(l, EV_LOST, 1); /* how many, the kernel does not say */
@@ -374,6 +378,9 @@ int live_start(struct live **out, const struct live_options *options, change_fn 
 		return ret;
 	}
 	*out = l;
+	/* a convenience: without it, `who` knows less */
+	if (!runtime_new(&l->runtime, l->b))
+		watch(l->epoll, runtime_fd(l->runtime));
 	ready.time_ns = rtnl_boottime();
 	bindings_tell(l->b, &ready);
 	return 0;
@@ -383,6 +390,7 @@ void live_free(struct live *l)
 {
 	if (!l)
 		return;
+	runtime_free(l->runtime);
 	tp_free(l->tp);
 	tracer_close(l->t);
 	bindings_free(l->holders);
