@@ -5,7 +5,7 @@
 # make test       unit tests, live tests on this kernel (root), kernels in VMs
 # make deps       install what building needs (Debian, root); make test-deps: what testing needs, too
 # V=1             show commands          CC=clang    another compiler
-# WERROR=1        warnings are errors
+# WERROR=1        warnings are errors         SYSTEMD=    without libsystemd
 
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
@@ -17,6 +17,13 @@ PKG_CONFIG ?= pkg-config
 
 # Libraries, as pkg-config knows them
 LIBS := libbpf libmnl json-c libcap-ng smartcols
+
+# Optional: the journal of systemd. SYSTEMD= builds without it.
+SYSTEMD ?= $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo 1)
+ifneq ($(SYSTEMD),)
+LIBS += libsystemd
+CPPFLAGS += -DHAVE_LIBSYSTEMD
+endif
 
 # The architecture the programs run on; override for a cross build.
 ARCH ?= $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')

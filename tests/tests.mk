@@ -9,7 +9,7 @@
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 # Not `:=`: pkg-config is to be asked only when a test is built, plain make needs no cmocka.
-UNIT_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 $(SANITIZE) -I. -Itests/unit \
+UNIT_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 $(SANITIZE) -I. -Itests/unit $(CPPFLAGS) \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS) cmocka)
 UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
 
@@ -25,6 +25,7 @@ unit_process := process $(VM_SOURCES)
 unit_vm := escape $(VM_SOURCES)
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
+unit_journal := journal out_json out_text $(OUT_SOURCES)
 unit_netns := netns
 unit_proc_scan := proc_scan inject netns
 unit_labels := labels netns
