@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * seed.bpf.c - what exists already. Two iterators: all fds of all tables, and
- * all files that the hooks know of (those that no fd refers to included).
+ * all files that are known by then: to the hooks, by an fd, or as a queue of a
+ * device (those that no fd refers to, but vhost-net or a message under way).
  * Both write facts of the same shape as the live hooks.
  */
 
@@ -88,6 +89,107 @@ static __always_inline int scan_nsfd(struct bpf_iter__task_file *ctx, struct tas
 	return 0;
 }
 
+/*
+ * --- files without an fd: from namespaces to devices to queues ---
+ *
+ * Read without a lock, so everything met is checked to be what it should be;
+ * a list that is changed meanwhile may end early. Global functions: the
+ * verifier looks at each once.
+ */
+#define WALK_STRETCH 512	/* longer loops are too much for the verifier */
+#define WALK_STRETCHES 32
+
+/* One queue of a device: its file becomes known, if it is none of those met already. */
+__noinline int queue_met(__u64 tfile)
+{
+	struct file *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), (void *)(tfile + compat_off_socket() +
+							    bpf_core_field_offset(struct socket, file)));
+	if (!file || !compat_file_alive(file) || (__u64)BPF_CORE_READ(file, private_data) != tfile ||
+	    file_rdev(file) != TW_TUN_RDEV)
+		return 0;
+	file_entry((__u64)file);
+	return 0;
+}
+
+/* Enabled queues only: of those that are detached, the list is the driver's own affair. */
+__noinline int queues_met(__u64 device)
+{
+	const struct net_device *dev = (void *)device;
+	__u64 tun = compat_netdev_priv(dev), back = 0, tfile = 0;
+	__u32 n = 0;
+
+	if (dev_kind(dev) != TW_KIND_TUN || compat_reg_state(dev) != 1 /* NETREG_REGISTERED */)
+		return 0;
+	bpf_probe_read_kernel(&back, sizeof(back), (void *)(tun + compat_off_tun_dev()));
+	if (back != device)
+		return 0;
+	bpf_probe_read_kernel(&n, sizeof(n), (void *)(tun + compat_off_tun_numqueues()));
+	for (__u32 i = 0; i < TW_MAX_QUEUES; i++) {
+		if (i >= n)
+			return 0;
+		if (!bpf_probe_read_kernel(&tfile, sizeof(tfile), (void *)(tun + 8ULL * i)) && tfile)
+			queue_met(tfile);
+	}
+	return 0;
+}
+
+/* A stretch of a namespace's devices; the node to go on with, 0 at the end. */
+__noinline __u64 devices_met(__u64 namespace, __u64 node)
+{
+	__u64 head = namespace + bpf_core_field_offset(struct net, dev_base_head);
+
+	for (int i = 0; i < WALK_STRETCH; i++) {
+		__u64 dev = node - bpf_core_field_offset(struct net_device, dev_list);
+
+		if (!node || node == head || (__u64)BPF_CORE_READ((struct net_device *)dev, nd_net.net) != namespace)
+			return 0;
+		queues_met(dev);
+		node = (__u64)BPF_CORE_READ((struct net_device *)dev, dev_list.next);
+	}
+	return node;
+}
+
+__noinline int namespace_met(__u64 namespace)
+{
+	struct net *net = (void *)namespace;
+	__u64 node = (__u64)BPF_CORE_READ(net, dev_base_head.next);
+
+	/* the head of the list of namespaces is none */
+	if ((__u64)BPF_CORE_READ(net, loopback_dev, nd_net.net) != namespace)
+		return 0;
+	for (int i = 0; i < WALK_STRETCHES && node; i++)
+		node = devices_met(namespace, node);
+	return 0;
+}
+
+/* A stretch of the ring of all namespaces; the one to go on with, 0 when `first` has come again. */
+__noinline __u64 namespaces_met(__u64 first, __u64 net)
+{
+	for (int i = 0; i < WALK_STRETCH; i++) {
+		namespace_met(net);
+		net = (__u64)BPF_CORE_READ((struct net *)net, list.next);
+		if (!net)
+			return 0;
+		net -= bpf_core_field_offset(struct net, list);
+		if (net == first)
+			return 0;
+	}
+	return net;
+}
+
+/* From the namespace of whoever scans, all around. */
+static __always_inline int all_queues_met(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 first = (__u64)BPF_CORE_READ(task, nsproxy, net_ns), net = first;
+
+	for (int i = 0; i < WALK_STRETCHES && net; i++)
+		net = namespaces_met(first, net);
+	return 0;
+}
+
 SEC(SEED_SEC("iter/task_file"))
 int iter_task_file(struct bpf_iter__task_file *ctx)
 {
@@ -98,7 +200,10 @@ int iter_task_file(struct bpf_iter__task_file *ctx)
 	struct tw_event *e;
 	__u32 fd = ctx->fd;
 
-	if (!task || !file)
+	/* the end: what was not met so far has no fd; the other iterator tells of it */
+	if (!task)
+		return all_queues_met();
+	if (!file)
 		return 0;
 	if (!is_our_rdev(file->f_inode->i_rdev)) {
 		if (file->f_inode->i_sb->s_magic == NSFS_MAGIC)
@@ -132,9 +237,8 @@ int iter_task_file(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-#ifndef TW_SCAN_ONLY
 /* TW_SCAN_FILE for a living file; TW_FILE_RELEASE for one that went unseen (tracepoint backend). */
-SEC("?iter/bpf_map_elem")
+SEC(SEED_SEC("iter/bpf_map_elem"))
 int iter_files(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct tw_file_entry *value = ctx->value;
@@ -176,4 +280,3 @@ int iter_files(struct bpf_iter__bpf_map_elem *ctx)
 	bpf_seq_write(ctx->meta->seq, e, sizeof(*e));
 	return 0;
 }
-#endif /* !TW_SCAN_ONLY */

@@ -294,7 +294,7 @@ static size_t print_holder(const struct row *row, size_t len)
 	size_t n = 1;
 
 	if (!(row->has & TW_HAS_TASK)) {
-		printf("  held by vhost-net alone: no process has an fd of it\n");
+		printf("  held without an fd: by vhost-net, io_uring, or in a message under way\n");
 		return 1;
 	}
 	while (n < len && same_process(row, &row[n]))

@@ -137,6 +137,6 @@ const struct seed_ops seed_iter_ops = {
 	.name = "iter",
 	.scan = iter_scan,
 	.available = iter_available,
-	.blind = "files that only io_uring, vhost-net or a message in flight holds, unless live "
-		 "tracing saw them before",
+	.blind = "files without an fd (vhost-net, io_uring or a message under way has them) on no device, on a "
+		 "disabled queue or on a macvtap or ipvtap, unless live tracing saw them before",
 };

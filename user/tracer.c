@@ -27,7 +27,7 @@ struct tracer {
 	struct bpf_link *scan_fds;	/* NULL: not to be had */
 	bool no_filter;			/* the kernel's iterator takes no process (before 6.1) */
 	struct bpf_link *scan_files;
-	int scan_light;			/* link of bpf/scan.bpf.c, in place of all the above; -1: not so */
+	int scan_light, files_light;	/* links of bpf/scan.bpf.c, in place of all the above; -1: not so */
 	struct ring_buffer *ring;
 	fact_fn fn;			/* during tracer_read() */
 	void *ctx;
@@ -233,11 +233,10 @@ static int load(struct tracer *t, const struct tracer_options *options)
 	return err;
 }
 
-/* For one scan of fds. No hook follows files, so there is none to scan that has no fd. */
 static void only_scans(struct hook_result results[])
 {
 	for (size_t i = 0; i < hooks_len; i++)
-		results[i] = (struct hook_result){ .alternative = strcmp(hooks[i].name, "seed-fds") ? -1 : 0 };
+		results[i] = (struct hook_result){ .alternative = strncmp(hooks[i].name, "seed-", 5) ? -1 : 0 };
 }
 
 /*
@@ -281,7 +280,7 @@ static int choose_backend(struct tracer *t, const struct tracer_options *options
 	if (options->scan_only) {
 		t->backend = BACKEND_TRACEPOINT;
 		only_scans(t->hooks);
-		t->scan_light = scan_light_open(self_tgid());
+		t->scan_light = scan_light_open(self_tgid(), &t->files_light);
 		return t->scan_light < 0 ? load(t, options) : 0;
 	}
 	if (options->backend != BACKEND_AUTO)
@@ -317,7 +316,7 @@ int tracer_open(struct tracer **out, const struct tracer_options *options, char 
 
 	*out = NULL;
 	if (t)
-		t->scan_light = -1;
+		t->scan_light = t->files_light = -1;
 	if (t)
 		t->hooks = calloc(hooks_len, sizeof(*t->hooks));
 	if (!t || !t->hooks) {
@@ -346,6 +345,8 @@ void tracer_close(struct tracer *t)
 		unload(t);
 	if (t->scan_light >= 0)
 		close(t->scan_light);
+	if (t->files_light >= 0)
+		close(t->files_light);
 	free(t->hooks);
 	free(t);
 }
@@ -488,13 +489,16 @@ void tracer_seeded(struct tracer *t)
 
 int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx)
 {
-	return scan(t->scan_files ? bpf_link__fd(t->scan_files) : -1, fn, ctx);
+	return scan(t->scan_files ? bpf_link__fd(t->scan_files) : t->files_light, fn, ctx);
 }
 
 void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen)
 {
 	struct tw_file_entry entry;
 
+	/* the map of a single scan is gone with it */
+	if (!t->skel)
+		return;
 	if (bpf_map__lookup_elem(t->skel->maps.files, &addr, sizeof(addr), &entry, sizeof(entry), 0) ||
 	    entry.gen != gen)
 		return;

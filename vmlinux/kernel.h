@@ -71,6 +71,9 @@ struct ns_common {
 struct net {
 	struct ns_common ns;
 	u64 net_cookie;
+	struct list_head list;		/* of all namespaces */
+	struct list_head dev_base_head;
+	struct net_device *loopback_dev;
 };
 
 struct net___atomic {
@@ -175,6 +178,7 @@ struct net_device {
 	unsigned int flags;
 	unsigned char addr_len;
 	unsigned char *dev_addr;
+	struct list_head dev_list;
 	possible_net_t nd_net;
 	const struct rtnl_link_ops *rtnl_link_ops;
 	struct {

@@ -130,6 +130,22 @@ def states(s):
     want(len(rows[0]["mac"]) == 17, "mac", rows[0])
 
 
+def in_flight(s):
+    """a file that no fd refers to, but a message under way: bound, without a process; who says so"""
+    f, name = s.fixture(), s.ifname("f")
+    s.pids.add(f.do("fork C")["pid"])
+    f.open("x")
+    f.setiff("x", name, "tap")
+    f.do("sendfd x C")
+    f.close("x")
+    if SEED[-1:] in ([], ["iter"]):
+        expect(listed(s), dict(state="bound", ifname=name, pid=None, fd=None, queues=1, socket_netns=tw.own_netns()))
+        want("held without an fd" in run("who", name, *SEED), "who", name)
+    f.do("@C recvfd y parent")
+    rows = [r for r in listed(s) if r.get("pid") != f.pid]
+    want(len(rows) == 1 and rows[0]["state"] == "bound" and rows[0].get("fd"), "received", rows)
+
+
 def orphaned(s):
     """a file whose device was deleted under it"""
     f = s.fixture()
@@ -439,7 +455,7 @@ def closed_pipe(s):
         want(done.returncode == 1 and done.stderr.startswith(b"tapwatch: cannot write"), "a full disk", done)
 
 
-SCENARIOS = [story, states, orphaned, hidden_namespaces, cgroup_label, columns, usage, filters, hostile, order, terminal,
+SCENARIOS = [story, states, in_flight, orphaned, hidden_namespaces, cgroup_label, columns, usage, filters, hostile, order, terminal,
              who_fd, who_start, no_privileges, closed_pipe]
 
 
