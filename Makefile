@@ -16,7 +16,7 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
 
 # Libraries, as pkg-config knows them
-LIBS := libbpf libmnl json-c libcap-ng smartcols
+LIBS := libbpf libmnl json-c libcap-ng smartcols sqlite3 libcrypto libseccomp
 
 # Optional: the journal of systemd. SYSTEMD= builds without it.
 SYSTEMD ?= $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo 1)

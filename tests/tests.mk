@@ -32,6 +32,8 @@ unit_labels := labels netns
 unit_rows := rows labels filter $(unit_bindings) escape event process netns $(VM_SOURCES)
 unit_replay := replay rows labels $(unit_bindings) escape event process netns $(VM_SOURCES)
 unit_fields := fields out_table rows labels out_json $(unit_bindings) escape event process netns $(VM_SOURCES)
+HISTORY_SOURCES := $(patsubst user/%.c,%,$(wildcard user/history_*.c))
+unit_history := $(HISTORY_SOURCES) out_json $(unit_bindings) escape event process netns $(VM_SOURCES)
 
 UNIT_TESTS := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))
 UNIT_PROGRAMS := $(UNIT_TESTS:%=build/tests/test_%)

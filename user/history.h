@@ -169,6 +169,13 @@ struct history_options {
 	const char *group;	/* may read it (0640); NULL: nobody else may (0600) */
 	uint64_t keep_ns;	/* events older than this go; 0: they stay */
 	uint64_t max_bytes;	/* of the file, older ones go; 0: no limit */
+	/*
+	 * Where to ask for what an event does not carry; each may be NULL.
+	 * Asked about those who hold something already when the recorder starts.
+	 */
+	void *ctx;
+	const struct process_info *(*describe)(void *ctx, const struct tw_task *task);
+	const char *(*label)(void *ctx, uint32_t netns);
 };
 
 struct history;

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * history_dict.c - dictionaries: rows that many events refer to.
+ *
+ * The writer remembers, per table and bounded, which rows it has written in
+ * this segment. What it has forgotten is written again under a new id: that
+ * costs a few bytes and is never wrong, so nothing has to be looked up in the
+ * database. A row is known by a keyed 128-bit digest: who may choose the
+ * bytes (comm, names) must not be able to make two rows look the same.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "history_private.h"
+
+/* Rows remembered; a VM host with a thousand guests fits. 24 bytes each. */
+static const size_t sizes[T_DICTS] = {
+	[T_TEXT] = 16384, [T_NETNS] = 4096, [T_CLOCK] = 16, [T_VM] = 2048, [T_PROCESS] = 16384,
+	[T_FILE] = 16384, [T_STATE] = 16384, [T_OLD] = 16, [T_NAME] = 16384,
+};
+
+/* SipHash-2-4 with 128 bits of output (Aumasson, Bernstein). */
+#define ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
+#define ROUND(v) do { \
+	v[0] += v[1]; v[1] = ROTL(v[1], 13) ^ v[0]; v[0] = ROTL(v[0], 32); \
+	v[2] += v[3]; v[3] = ROTL(v[3], 16) ^ v[2]; \
+	v[0] += v[3]; v[3] = ROTL(v[3], 21) ^ v[0]; \
+	v[2] += v[1]; v[1] = ROTL(v[1], 17) ^ v[2]; v[2] = ROTL(v[2], 32); \
+} while (0)
+
+static struct digest siphash(const uint64_t key[2], const uint8_t *in, size_t len)
+{
+	uint64_t v[4] = {
+		key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee,
+		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573,
+	};
+	uint64_t word, last = (uint64_t)len << 56;
+	struct digest digest;
+
+	for (; len >= 8; in += 8, len -= 8) {
+		memcpy(&word, in, 8);
+		v[3] ^= word;
+		ROUND(v);
+		ROUND(v);
+		v[0] ^= word;
+	}
+	for (size_t i = 0; i < len; i++)
+		last |= (uint64_t)in[i] << (8 * i);
+	v[3] ^= last;
+	ROUND(v);
+	ROUND(v);
+	v[0] ^= last;
+	v[2] ^= 0xee;
+	for (int i = 0; i < 4; i++)
+		ROUND(v);
+	digest.a = v[0] ^ v[1] ^ v[2] ^ v[3];
+	v[1] ^= 0xdd;
+	for (int i = 0; i < 4; i++)
+		ROUND(v);
+	digest.b = v[0] ^ v[1] ^ v[2] ^ v[3];
+	return digest;
+}
+
+struct digest dict_digest(const struct history *h, const void *bytes, size_t len)
+{
+	const uint64_t key[2] = { h->salt.a, h->salt.b };
+
+	return siphash(key, bytes, len);
+}
+
+/* Positive, so that it reads well; 0 for 0. */
+uint64_t history_salted_address(const uint64_t salt[2], uint64_t addr)
+{
+	uint8_t bytes[8];
+
+	if (!addr)
+		return 0;
+	memcpy(bytes, &addr, sizeof(bytes));
+	return siphash(salt, bytes, sizeof(bytes)).a >> 1 | 1;
+}
+
+int dict_init(struct history *h)
+{
+	if (getrandom(&h->salt, sizeof(h->salt), 0) != sizeof(h->salt))
+		return -EIO;
+	for (size_t t = 0; t < T_DICTS; t++) {
+		h->cache[t].size = sizes[t];
+		h->cache[t].slots = calloc(sizes[t], sizeof(*h->cache[t].slots));
+		if (!h->cache[t].slots)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void dict_free(struct history *h)
+{
+	for (size_t t = 0; t < T_DICTS; t++)
+		free(h->cache[t].slots);
+}
+
+void dict_forget(struct history *h)
+{
+	for (size_t t = 0; t < T_DICTS; t++)
+		memset(h->cache[t].slots, 0, h->cache[t].size * sizeof(*h->cache[t].slots));
+	memset(h->words, 0, sizeof(h->words));
+	h->clock_id = 0;
+}
+
+/* Two places for each digest: the one used last comes first. */
+static int64_t look(struct dict_cache *cache, const struct digest *key, struct dict_slot **pair)
+{
+	struct dict_slot *two = &cache->slots[key->a & (cache->size - 1) & ~1ULL], swap;
+
+	*pair = two;
+	for (int i = 0; i < 2; i++) {
+		if (!two[i].id || two[i].key.a != key->a || two[i].key.b != key->b)
+			continue;
+		if (i) {
+			swap = two[0];
+			two[0] = two[1];
+			two[1] = swap;
+		}
+		return two[0].id;
+	}
+	return 0;
+}
+
+static int64_t find(struct history *h, enum table_id table, const struct value *values, struct digest *key,
+		    struct dict_slot **pair)
+{
+	h->scratch.len = 0;
+	row_bytes(&h->scratch, table, 0, values, schema[table].n_key);
+	*key = dict_digest(h, h->scratch.data, h->scratch.len);
+	return look(&h->cache[table], key, pair);
+}
+
+int64_t dict_find(struct history *h, enum table_id table, const struct value *values)
+{
+	struct dict_slot *pair;
+	struct digest key;
+
+	return find(h, table, values, &key, &pair);
+}
+
+static int64_t add(struct history *h, enum table_id table, const struct value *values, const struct digest *key,
+		   struct dict_slot *pair)
+{
+	int64_t id = history_insert(h, table, values);
+
+	if (!id)
+		return 0;
+	pair[1] = pair[0];
+	pair[0] = (struct dict_slot){ *key, id };
+	return id;
+}
+
+int64_t dict_new(struct history *h, enum table_id table, const struct value *values)
+{
+	struct dict_slot *pair;
+	struct digest key;
+
+	find(h, table, values, &key, &pair);
+	return add(h, table, values, &key, pair);
+}
+
+static bool nothing(enum table_id table, const struct value *values)
+{
+	for (int i = 0; i < schema[table].n_key; i++)
+		if (values[i].type != VALUE_NULL)
+			return false;
+	return true;
+}
+
+int64_t dict_row(struct history *h, enum table_id table, const struct value *values)
+{
+	struct dict_slot *pair;
+	struct digest key;
+	int64_t id;
+
+	if (nothing(table, values))
+		return 0;
+	id = find(h, table, values, &key, &pair);
+	return id ? id : add(h, table, values, &key, pair);
+}
+
+struct value dict_text(struct history *h, const char *text, size_t len)
+{
+	struct value value;
+
+	if (!text || !len)
+		return (struct value){ .type = VALUE_NULL };
+	value = value_bytes(text, len < INFO_MAX ? len : INFO_MAX);
+	return value_known((uint64_t)dict_row(h, T_TEXT, &value));
+}

@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * history_query.c - which rows answer a question.
+ *
+ * By time: `clock` has a row for each stretch in which the clock was not set;
+ * its events are ordered by time, nearly, so a moment is found by bisection
+ * over seq. By name: `name` tells which devices had it, `event_device` their
+ * events. What is larger than that is a walk over the events in question.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "history_private.h"
+
+/* Events of a scan are told up to so much later than they are dated. */
+#define DISORDER_NS (5 * NSEC_PER_SEC)
+#define DISORDER_EVENTS 256
+
+int history_reader_open(struct history_reader **out, const char *path, char *err, size_t errsize)
+{
+	sqlite3 *db;
+	int ret;
+
+	*out = NULL;
+	if (access(path, F_OK))
+		return history_complain(path, -errno, err, errsize);
+	ret = history_db_open(&db, path, false, err, errsize);
+	if (ret)
+		return ret;
+	ret = reader_new(out, db, false);
+	if (ret) {
+		history_complain(path, ret, err, errsize);
+		if (*out)
+			history_reader_close(*out);
+		else
+			sqlite3_close(db);
+		*out = NULL;
+	}
+	return ret;
+}
+
+int history_reader_begin(struct history_reader *r)
+{
+	int ret = 0;
+
+	if (!r->borrowed && !r->depth)
+		/* BEGIN alone waits for the first read; the head is as good as any */
+		ret = history_exec(r->db, "BEGIN; SELECT seq FROM head");
+	r->depth += !ret;
+	return ret;
+}
+
+void history_reader_end(struct history_reader *r)
+{
+	if (r->depth && !--r->depth && !r->borrowed)
+		history_exec(r->db, "COMMIT");
+}
+
+int64_t history_version(struct history_reader *r)
+{
+	int64_t version = history_number(r->db, "PRAGMA data_version");
+
+	return version < 0 ? -EIO : version;
+}
+
+/* --- bounds ------------------------------------------------------------------------------------ */
+
+int64_t reader_first(struct history_reader *r)
+{
+	int64_t first = history_number(r->db, "SELECT first FROM mark WHERE kind = 2 ORDER BY id DESC LIMIT 1");
+
+	return first > 0 ? first : 1;
+}
+
+int history_bounds(struct history_reader *r, uint64_t *first, uint64_t *last)
+{
+	int64_t end = history_number(r->db, "SELECT ifnull(max(seq), 0) FROM event");
+
+	if (end < 0)
+		return history_errno(r->db, sqlite3_errcode(r->db)) ? history_errno(r->db, sqlite3_errcode(r->db)) : -EUCLEAN;
+	*first = (uint64_t)reader_first(r);
+	*last = (uint64_t)end;
+	return *last >= *first ? 0 : -ENODATA;
+}
+
+int history_head(struct history_reader *r, struct history_head *head)
+{
+	sqlite3_stmt *stmt;
+	const char *boot;
+	int ret = sqlite3_prepare_v2(r->db, "SELECT seq, realtime_ns, boottime_ns, boot, pid, stopped, hash, device, file "
+				     "FROM head", -1, &stmt, NULL);
+
+	memset(head, 0, sizeof(*head));
+	if (ret != SQLITE_OK)
+		return history_errno(r->db, ret);
+	ret = sqlite3_step(stmt);
+	if (ret != SQLITE_ROW || sqlite3_column_bytes(stmt, 6) != HISTORY_HASH_LEN) {
+		sqlite3_finalize(stmt);
+		return -EUCLEAN;
+	}
+	head->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
+	head->realtime_ns = (uint64_t)sqlite3_column_int64(stmt, 1);
+	head->boottime_ns = (uint64_t)sqlite3_column_int64(stmt, 2);
+	boot = (const char *)sqlite3_column_text(stmt, 3);
+	snprintf(head->boot_id, sizeof(head->boot_id), "%s", boot ? boot : "");
+	head->pid = (uint32_t)sqlite3_column_int64(stmt, 4);
+	head->stopped = sqlite3_column_int(stmt, 5);
+	memcpy(head->hash, sqlite3_column_blob(stmt, 6), HISTORY_HASH_LEN);
+	head->device_id = (uint64_t)sqlite3_column_int64(stmt, 7);
+	head->file_id = (uint64_t)sqlite3_column_int64(stmt, 8);
+	sqlite3_finalize(stmt);
+	return 0;
+}
+
+static int salt(struct history_reader *r, uint64_t to[2])
+{
+	sqlite3_stmt *stmt;
+	int ret = -EUCLEAN;
+
+	if (sqlite3_prepare_v2(r->db, "SELECT salt FROM head", -1, &stmt, NULL) != SQLITE_OK)
+		return -EIO;
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == 16) {
+		memcpy(to, sqlite3_column_blob(stmt, 0), 16);
+		ret = 0;
+	}
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+uint64_t history_hash_address(struct history_reader *r, uint64_t addr)
+{
+	uint64_t key[2];
+
+	return salt(r, key) ? 0 : history_salted_address(key, addr);
+}
+
+/* The file's last row: of the youngest ones, for there is no index. */
+uint64_t history_file_address(struct history_reader *r, uint64_t file_id)
+{
+	sqlite3_stmt *stmt;
+	uint64_t address = 0;
+
+	if (sqlite3_prepare_v2(r->db, "SELECT address FROM file WHERE number = ? ORDER BY id DESC LIMIT 1", -1, &stmt, NULL) !=
+	    SQLITE_OK)
+		return 0;
+	sqlite3_bind_int64(stmt, 1, (int64_t)file_id);
+	if (sqlite3_step(stmt) == SQLITE_ROW)
+		address = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	return address;
+}
+
+/* --- events ---------------------------------------------------------------------------------------- */
+
+static int give(struct history_reader *r, sqlite3_stmt *stmt, history_fn fn, void *ctx)
+{
+	struct value values[MAX_COLUMNS];
+	struct event event;
+	int64_t seq;
+	int ret;
+
+	schema_row(stmt, T_EVENT, &seq, values);
+	ret = reader_event(r, seq, values, &event);
+	return ret ? ret : fn(ctx, &event);
+}
+
+int history_event(struct history_reader *r, uint64_t seq, struct event *event)
+{
+	struct value values[MAX_COLUMNS];
+	int64_t id;
+	int ret = 0;
+
+	if (!r->by_id[T_EVENT])
+		ret = schema_prepare_select(r->db, T_EVENT, "WHERE seq = ?", &r->by_id[T_EVENT]);
+	if (ret)
+		return ret;
+	sqlite3_bind_int64(r->by_id[T_EVENT], 1, (int64_t)seq);
+	ret = sqlite3_step(r->by_id[T_EVENT]);
+	if (ret == SQLITE_ROW) {
+		schema_row(r->by_id[T_EVENT], T_EVENT, &id, values);
+		ret = reader_event(r, id, values, event);
+	} else {
+		ret = ret == SQLITE_DONE ? -ENOENT : history_errno(r->db, ret);
+	}
+	sqlite3_reset(r->by_id[T_EVENT]);
+	return ret;
+}
+
+static int each_in_range(struct history_reader *r, const struct history_query *q, int64_t first, history_fn fn, void *ctx)
+{
+	sqlite3_stmt *stmt;
+	int ret = schema_prepare_select(r->db, T_EVENT, q->reverse ? "WHERE seq BETWEEN ? AND ? ORDER BY seq DESC" :
+					"WHERE seq BETWEEN ? AND ? ORDER BY seq", &stmt), step;
+
+	if (ret)
+		return ret;
+	sqlite3_bind_int64(stmt, 1, first);
+	sqlite3_bind_int64(stmt, 2, q->last && q->last < INT64_MAX ? (int64_t)q->last : INT64_MAX);
+	while (!ret && (step = sqlite3_step(stmt)) != SQLITE_DONE)
+		ret = step == SQLITE_ROW ? give(r, stmt, fn, ctx) : history_errno(r->db, step);
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+/* --- by name ------------------------------------------------------------------------------------------ */
+
+struct numbers {
+	int64_t *n;
+	size_t len, room;
+	bool failed;
+};
+
+static void add_number(struct numbers *list, int64_t number)
+{
+	int64_t *grown;
+
+	if (list->len == list->room) {
+		list->room = list->room ? 2 * list->room : 256;
+		grown = realloc(list->n, list->room * sizeof(*grown));
+		if (!grown) {
+			list->failed = true;
+			list->room = list->len;
+			return;
+		}
+		list->n = grown;
+	}
+	list->n[list->len++] = number;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void sort_unique(struct numbers *list)
+{
+	size_t to = 0;
+
+	if (!list->len)
+		return;
+	qsort(list->n, list->len, sizeof(list->n[0]), by_number);
+	for (size_t i = 1; i < list->len; i++)
+		if (list->n[i] != list->n[to])
+			list->n[++to] = list->n[i];
+	list->len = to + 1;
+}
+
+static bool wanted(const struct history_query *q, const char *ifname)
+{
+	for (size_t i = 0; i < q->n_ifnames; i++)
+		if (!fnmatch(q->ifnames[i], ifname, 0))
+			return true;
+	return false;
+}
+
+/* Devices that had such a name, and events that only asked for one. */
+static int look_up_name(sqlite3_stmt *stmt, sqlite3_value *ifname, struct numbers *devices, struct numbers *seqs)
+{
+	int ret;
+
+	sqlite3_bind_value(stmt, 1, ifname);
+	while ((ret = sqlite3_step(stmt)) == SQLITE_ROW) {
+		if (sqlite3_column_type(stmt, 0) == SQLITE_INTEGER)
+			add_number(devices, sqlite3_column_int64(stmt, 0));
+		else
+			add_number(seqs, sqlite3_column_int64(stmt, 1));
+	}
+	sqlite3_reset(stmt);
+	return ret;
+}
+
+/* From name to name along the index: distinct ones are few. */
+static int look_up_names(struct history_reader *r, const struct history_query *q, struct numbers *devices,
+			 struct numbers *seqs)
+{
+	sqlite3_stmt *next = NULL, *rows = NULL;
+	sqlite3_value *at = NULL;
+	int ret = sqlite3_prepare_v2(r->db, "SELECT ifname FROM name WHERE ifname > ? ORDER BY ifname LIMIT 1", -1, &next,
+				     NULL);
+
+	if (ret == SQLITE_OK)
+		ret = sqlite3_prepare_v2(r->db, "SELECT DISTINCT device, CASE WHEN device IS NULL THEN seq END FROM name "
+					 "WHERE ifname = ?", -1, &rows, NULL);
+	if (ret == SQLITE_OK)
+		sqlite3_bind_text(next, 1, "", 0, SQLITE_STATIC);
+	while (ret == SQLITE_OK && (ret = sqlite3_step(next)) == SQLITE_ROW) {
+		char ifname[TW_NAME_LEN + 1];
+
+		snprintf(ifname, sizeof(ifname), "%.*s", sqlite3_column_bytes(next, 0),
+			 (const char *)sqlite3_column_blob(next, 0));
+		at = sqlite3_value_dup(sqlite3_column_value(next, 0));
+		sqlite3_reset(next);
+		ret = wanted(q, ifname) ? look_up_name(rows, at, devices, seqs) : SQLITE_DONE;
+		if (ret != SQLITE_DONE)
+			break;
+		sqlite3_bind_value(next, 1, at);
+		sqlite3_value_free(at);
+		at = NULL;
+		ret = SQLITE_OK;
+	}
+	sqlite3_value_free(at);
+	sqlite3_finalize(next);
+	sqlite3_finalize(rows);
+	return ret == SQLITE_DONE || ret == SQLITE_OK ? 0 : history_errno(r->db, ret);
+}
+
+static int collect(struct history_reader *r, const char *sql, int64_t number, const struct history_query *q, int64_t first,
+		   struct numbers *seqs)
+{
+	sqlite3_stmt *stmt;
+	int ret = sqlite3_prepare_v2(r->db, sql, -1, &stmt, NULL);
+
+	if (ret != SQLITE_OK)
+		return history_errno(r->db, ret);
+	sqlite3_bind_int64(stmt, 1, first);
+	sqlite3_bind_int64(stmt, 2, q->last && q->last < INT64_MAX ? (int64_t)q->last : INT64_MAX);
+	sqlite3_bind_int64(stmt, 3, number);
+	while ((ret = sqlite3_step(stmt)) == SQLITE_ROW)
+		add_number(seqs, sqlite3_column_int64(stmt, 0));
+	sqlite3_finalize(stmt);
+	return ret == SQLITE_DONE ? 0 : history_errno(r->db, ret);
+}
+
+/* More devices than that are better looked for event by event. */
+#define MANY_DEVICES 20000
+
+static int find_by_name(struct history_reader *r, const struct history_query *q, int64_t first, struct numbers *seqs)
+{
+	struct numbers devices = { 0 };
+	int ret = look_up_names(r, q, &devices, seqs);
+
+	sort_unique(&devices);
+	if (!ret && devices.len > MANY_DEVICES)
+		ret = -E2BIG;
+	for (size_t i = 0; !ret && i < devices.len; i++)
+		ret = collect(r, "SELECT seq FROM event WHERE seq BETWEEN ?1 AND ?2 AND device = ?3", devices.n[i], q, first,
+			      seqs);
+	if (!ret && !q->no_run_events)
+		ret = collect(r, "SELECT seq FROM event INDEXED BY event_run WHERE seq BETWEEN ?1 AND ?2 "
+			      "AND (count IS NOT NULL OR info IS NOT NULL)", 0, q, first, seqs);
+	if (devices.failed || seqs->failed)
+		ret = -ENOMEM;
+	free(devices.n);
+	sort_unique(seqs);
+	return ret;
+}
+
+
+static int each_by_name(struct history_reader *r, const struct history_query *q, int64_t first, history_fn fn, void *ctx)
+{
+	struct numbers seqs = { 0 };
+	struct event event;
+	int ret = find_by_name(r, q, first, &seqs);
+
+	if (ret == -E2BIG) {
+		free(seqs.n);
+		return each_in_range(r, q, first, fn, ctx);
+	}
+	for (size_t i = 0; !ret && i < seqs.len; i++) {
+		int64_t seq = seqs.n[q->reverse ? seqs.len - 1 - i : i];
+
+		if (seq < first || (q->last && seq > (int64_t)q->last))
+			continue;
+		ret = history_event(r, (uint64_t)seq, &event);
+		if (!ret)
+			ret = fn(ctx, &event);
+	}
+	free(seqs.n);
+	return ret;
+}
+
+int history_each(struct history_reader *r, const struct history_query *q, history_fn fn, void *ctx)
+{
+	int64_t first;
+	int ret = history_reader_begin(r);
+
+	if (ret)
+		return ret;
+	first = reader_first(r);
+	if ((int64_t)q->first > first)
+		first = (int64_t)q->first;
+	ret = q->n_ifnames ? each_by_name(r, q, first, fn, ctx) : each_in_range(r, q, first, fn, ctx);
+	history_reader_end(r);
+	return ret;
+}
+
+/* --- by time --------------------------------------------------------------------------------------------- */
+
+/* A stretch of events in which the clock was not set. */
+struct stretch {
+	int64_t first, last;
+	int64_t offset_ns;
+	char boot[BOOT_ID_LEN + 1];
+};
+
+struct stretches {
+	struct stretch *s;
+	size_t len;
+};
+
+static int add_stretch(struct stretches *list, sqlite3_stmt *stmt)
+{
+	struct stretch *grown = realloc(list->s, (list->len + 1) * sizeof(*grown)), *s;
+	const char *boot = (const char *)sqlite3_column_text(stmt, 2);
+
+	if (!grown)
+		return -ENOMEM;
+	list->s = grown;
+	s = &grown[list->len];
+	s->first = sqlite3_column_int64(stmt, 0);
+	s->offset_ns = sqlite3_column_int64(stmt, 1);
+	snprintf(s->boot, sizeof(s->boot), "%s", boot ? boot : "");
+	/* a new segment repeats what goes on; one without events, just begun, is none */
+	if (list->len && s->first <= s[-1].first) {
+		s[-1] = *s;
+		return 0;
+	}
+	if (list->len && s[-1].offset_ns == s->offset_ns && !strcmp(s[-1].boot, s->boot))
+		return 0;
+	list->len++;
+	return 0;
+}
+
+/* Clipped to the events that there are. */
+static int load_stretches(struct history_reader *r, struct stretches *list)
+{
+	uint64_t first, last;
+	sqlite3_stmt *stmt;
+	size_t to = 0;
+	int ret = history_bounds(r, &first, &last), step;
+
+	*list = (struct stretches){ 0 };
+	if (ret)
+		return ret;
+	if (sqlite3_prepare_v2(r->db, "SELECT seq, offset_ns, boot FROM clock ORDER BY id", -1, &stmt, NULL) != SQLITE_OK)
+		return history_errno(r->db, sqlite3_errcode(r->db));
+	while (!ret && (step = sqlite3_step(stmt)) != SQLITE_DONE)
+		ret = step == SQLITE_ROW ? add_stretch(list, stmt) : history_errno(r->db, step);
+	sqlite3_finalize(stmt);
+	for (size_t i = 0; i < list->len; i++) {
+		struct stretch *s = &list->s[i];
+
+		s->last = i + 1 < list->len ? list->s[i + 1].first - 1 : (int64_t)last;
+		if (s->first < (int64_t)first)
+			s->first = (int64_t)first;
+		if (s->last > (int64_t)last)
+			s->last = (int64_t)last;
+		if (s->first <= s->last)
+			list->s[to++] = *s;
+	}
+	list->len = to;
+	return !ret && !to ? -ENODATA : ret;
+}
+
+static int time_of(struct history_reader *r, sqlite3_stmt *stmt, int64_t seq, int64_t *time_ns)
+{
+	int ret;
+
+	sqlite3_bind_int64(stmt, 1, seq);
+	ret = sqlite3_step(stmt);
+	*time_ns = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return ret == SQLITE_ROW ? 0 : ret == SQLITE_DONE ? -EUCLEAN : history_errno(r->db, ret);
+}
+
+static int prepare_time(struct history_reader *r, sqlite3_stmt **stmt)
+{
+	return history_errno(r->db, sqlite3_prepare_v2(r->db, "SELECT time_ns FROM event WHERE seq = ?", -1, stmt, NULL));
+}
+
+/* First event of the stretch that is later than `realtime_ns`; last + 1 when none is. As if they were in order. */
+static int bisect(struct history_reader *r, sqlite3_stmt *stmt, const struct stretch *s, uint64_t realtime_ns, int64_t *seq)
+{
+	int64_t low = s->first, high = s->last + 1, time;
+	int ret = 0;
+
+	while (!ret && low < high) {
+		int64_t middle = low + (high - low) / 2;
+
+		ret = time_of(r, stmt, middle, &time);
+		if (time + s->offset_ns > (int64_t)realtime_ns)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	*seq = low;
+	return ret;
+}
+
+static int range_of(struct history_reader *r, sqlite3_stmt *stmt, const struct stretch *s, uint64_t since, uint64_t until,
+		    int64_t *first, int64_t *last)
+{
+	int ret = 0;
+
+	*first = s->first;
+	*last = s->last;
+	if (since > DISORDER_NS)
+		ret = bisect(r, stmt, s, since - DISORDER_NS - 1, first);
+	if (!ret && until) {
+		ret = bisect(r, stmt, s, until + DISORDER_NS, last);
+		--*last;
+	}
+	return ret;
+}
+
+int history_range(struct history_reader *r, uint64_t since, uint64_t until, uint64_t *first, uint64_t *last)
+{
+	struct stretches list;
+	sqlite3_stmt *stmt = NULL;
+	int64_t from, to;
+	int ret = history_reader_begin(r);
+
+	if (ret)
+		return ret;
+	*first = *last = 0;
+	ret = load_stretches(r, &list);
+	if (!ret)
+		ret = prepare_time(r, &stmt);
+	for (size_t i = 0; !ret && i < list.len; i++) {
+		ret = range_of(r, stmt, &list.s[i], since, until, &from, &to);
+		if (ret || from > to)
+			continue;
+		if (!*first)
+			*first = (uint64_t)from;
+		*last = (uint64_t)to;
+	}
+	sqlite3_finalize(stmt);
+	free(list.s);
+	history_reader_end(r);
+	return !ret && !*first ? -ENODATA : ret;
+}
+
+/* What is dated before but was told a little after. */
+static int64_t told_late(struct history_reader *r, sqlite3_stmt *stmt, const struct stretch *s, uint64_t realtime_ns,
+			 int64_t seq)
+{
+	int64_t best = seq - 1, time;
+
+	for (int64_t at = seq; at <= s->last && at < seq + DISORDER_EVENTS; at++)
+		if (!time_of(r, stmt, at, &time) && time + s->offset_ns <= (int64_t)realtime_ns)
+			best = at;
+	return best;
+}
+
+int history_seq_at(struct history_reader *r, uint64_t realtime_ns, uint64_t *seq)
+{
+	struct stretches list;
+	sqlite3_stmt *stmt = NULL;
+	int64_t at = 0, time;
+	bool found = false;
+	int ret = history_reader_begin(r);
+
+	if (ret)
+		return ret;
+	ret = load_stretches(r, &list);
+	if (!ret)
+		ret = prepare_time(r, &stmt);
+	for (size_t i = list.len; !ret && !found && i-- > 0;) {
+		const struct stretch *s = &list.s[i];
+
+		ret = time_of(r, stmt, s->first, &time);
+		if (ret || time + s->offset_ns > (int64_t)realtime_ns)
+			continue;
+		found = true;
+		ret = bisect(r, stmt, s, realtime_ns, &at);
+		if (!ret)
+			at = told_late(r, stmt, s, realtime_ns, at);
+	}
+	sqlite3_finalize(stmt);
+	free(list.s);
+	history_reader_end(r);
+	*seq = (uint64_t)at;
+	return ret || found ? ret : -ENODATA;
+}
+
+static int boot_time(struct history_reader *r, sqlite3_stmt *stmt, const struct stretch *s, struct history_boot *boot)
+{
+	int64_t time;
+	int ret = 0;
+
+	if (!boot->first) {
+		boot->first = (uint64_t)s->first;
+		ret = time_of(r, stmt, s->first, &time);
+		boot->first_realtime_ns = (uint64_t)(time + s->offset_ns);
+	}
+	boot->last = (uint64_t)s->last;
+	if (!ret)
+		ret = time_of(r, stmt, s->last, &time);
+	boot->last_realtime_ns = (uint64_t)(time + s->offset_ns);
+	return ret;
+}
+
+int history_boots(struct history_reader *r, struct history_boot **boots, size_t *n)
+{
+	struct stretches list;
+	sqlite3_stmt *stmt = NULL;
+	int ret = history_reader_begin(r);
+
+	*boots = NULL;
+	*n = 0;
+	if (ret)
+		return ret;
+	ret = load_stretches(r, &list);
+	if (!ret)
+		ret = prepare_time(r, &stmt);
+	if (!ret && !(*boots = calloc(list.len, sizeof(**boots))))
+		ret = -ENOMEM;
+	for (size_t i = 0; !ret && i < list.len; i++) {
+		if (!*n || strcmp((*boots)[*n - 1].id, list.s[i].boot))
+			memcpy((*boots)[(*n)++].id, list.s[i].boot, sizeof(list.s[i].boot));
+		ret = boot_time(r, stmt, &list.s[i], &(*boots)[*n - 1]);
+	}
+	sqlite3_finalize(stmt);
+	free(list.s);
+	history_reader_end(r);
+	return ret == -ENODATA ? 0 : ret;
+}
+
+/* --- snapshots ---------------------------------------------------------------------------------------------- */
+
+static int give_entries(struct history_reader *r, const struct value *mark, history_fn fn, void *ctx)
+{
+	struct value values[MAX_COLUMNS];
+	struct event event;
+	sqlite3_stmt *stmt;
+	int64_t id;
+	int ret = schema_prepare_select(r->db, T_ENTRY, "WHERE id BETWEEN ? AND ? ORDER BY id", &stmt), step;
+
+	if (ret)
+		return ret;
+	sqlite3_bind_int64(stmt, 1, mark[MARK_FIRST].number);
+	sqlite3_bind_int64(stmt, 2, mark[MARK_LAST].number);
+	while (!ret && (step = sqlite3_step(stmt)) != SQLITE_DONE) {
+		if (step != SQLITE_ROW) {
+			ret = history_errno(r->db, step);
+			break;
+		}
+		schema_row(stmt, T_ENTRY, &id, values);
+		ret = reader_entry(r, mark, values, &event);
+		if (!ret)
+			ret = fn(ctx, &event);
+	}
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+static int snapshot(struct history_reader *r, uint64_t seq, uint64_t *from, history_fn fn, void *ctx)
+{
+	struct value mark[MAX_COLUMNS];
+	int64_t id, first = reader_first(r);
+	sqlite3_stmt *stmt;
+	int ret = schema_prepare_select(r->db, T_MARK, "WHERE kind = 1 AND seq BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+					&stmt), step;
+
+	if (ret)
+		return ret;
+	*from = (uint64_t)first;
+	sqlite3_bind_int64(stmt, 1, first - 1);
+	sqlite3_bind_int64(stmt, 2, (int64_t)seq);
+	step = sqlite3_step(stmt);
+	if (step == SQLITE_ROW) {
+		schema_row(stmt, T_MARK, &id, mark);
+		*from = (uint64_t)mark[MARK_SEQ].number + 1;
+		ret = give_entries(r, mark, fn, ctx);
+	} else if (step != SQLITE_DONE) {
+		ret = history_errno(r->db, step);
+	}
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+int history_snapshot(struct history_reader *r, uint64_t seq, uint64_t *from, history_fn fn, void *ctx)
+{
+	int ret = history_reader_begin(r);
+
+	if (ret)
+		return ret;
+	ret = snapshot(r, seq, from, fn, ctx);
+	history_reader_end(r);
+	return ret;
+}
