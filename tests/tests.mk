@@ -21,6 +21,7 @@ unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
 unit_escape := escape
 unit_when := when escape
+unit_cursor := cursor
 unit_process := process $(VM_SOURCES)
 unit_vm := escape $(VM_SOURCES)
 unit_filter := filter $(OUT_SOURCES)

@@ -17,8 +17,10 @@
 #include "netns.h"
 
 struct value {
-	char *text;		/* globs */
+	char *text;		/* as given: globs, names */
 	uint64_t number;	/* all others */
+	bool by_name;		/* as recorded: netns, user */
+	uint32_t pid;		/* netns of this process, not known which yet */
 };
 
 struct values {
@@ -28,6 +30,7 @@ struct values {
 
 struct filter {
 	struct values of[FILTER_MAX];
+	bool past;
 };
 
 struct message {
@@ -74,25 +77,76 @@ static int parse_number(const char *word, uint64_t max, uint64_t *number)
 	return 0;
 }
 
-/* Parsers: a word to a value. 0, or a negative errno and a message. */
+/* Parsers: value->text to the rest of the value. 0, or a negative errno and a message. */
 
-static int parse_pid(const char *word, uint64_t *number, struct message *m)
+static int parse_pid(struct value *value, bool past, struct message *m)
 {
+	const char *word = value->text;
 	struct shown s;
 
-	if (!parse_number(word, INT_MAX, number) && *number)
+	(void)past;
+	if (!parse_number(word, INT_MAX, &value->number) && value->number)
 		return 0;
 	say(m, "'%s' is no process id", show(&s, word));
 	return -EINVAL;
 }
 
-static int parse_netns(const char *word, uint64_t *number, struct message *m)
+/* "/run/netns/blue": "blue". NULL: another place. */
+static const char *netns_file(const char *path)
 {
+	static const char *const dirs[] = { "/run/netns/", "/var/run/netns/" };
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		if (!strncmp(path, dirs[i], strlen(dirs[i])) && !strchr(path + strlen(dirs[i]), '/'))
+			return path + strlen(dirs[i]);
+	return NULL;
+}
+
+/*
+ * What the word meant then: what there is now says nothing about it. A number
+ * may be an inode or a name, as netns_resolve() takes it.
+ */
+static int parse_past_netns(struct value *value, struct message *m)
+{
+	enum netns_word kind;
+	uint32_t number = 0;
+	const char *name;
+	struct shown s;
+
+	if (netns_parse_word(value->text, &kind, &number)) {
+		say(m, "'%s' is no network namespace; give a name, a path, an inode number or pid:PID",
+		    show(&s, value->text));
+		return -EINVAL;
+	}
+	if (kind == NETNS_WORD_PID) {
+		value->pid = number;
+		return 0;
+	}
+	value->number = number;
+	value->by_name = true;
+	if (kind != NETNS_WORD_PATH)
+		return 0;
+	name = netns_file(value->text);
+	if (!name || !*name) {
+		say(m, "namespaces of the past are known by the names that they had in /run/netns, not by '%s'",
+		    show(&s, value->text));
+		return -EINVAL;
+	}
+	memmove(value->text, name, strlen(name) + 1);
+	return 0;
+}
+
+static int parse_netns(struct value *value, bool past, struct message *m)
+{
+	const char *word = value->text;
 	uint32_t inode = 0;
 	struct shown s;
-	int err = netns_resolve(word, &inode);
+	int err;
 
-	*number = inode;
+	if (past)
+		return parse_past_netns(value, m);
+	err = netns_resolve(word, &inode);
+	value->number = inode;
 	switch (err) {
 	case 0:
 		return 0;
@@ -110,8 +164,10 @@ static int parse_netns(const char *word, uint64_t *number, struct message *m)
 	}
 }
 
-static int parse_user(const char *word, uint64_t *number, struct message *m)
+static int parse_user(struct value *value, bool past, struct message *m)
 {
+	const char *word = value->text;
+	uint64_t *number = &value->number;
 	struct passwd pwd, *found = NULL;
 	size_t size = 1024;
 	struct shown s;
@@ -120,6 +176,7 @@ static int parse_user(const char *word, uint64_t *number, struct message *m)
 	/* The highest is (uid_t)-1, which stands for none. */
 	if (!parse_number(word, UINT32_MAX - 1, number))
 		return 0;
+	*number = UINT32_MAX;
 	do {
 		char *buf = malloc(size);
 
@@ -131,30 +188,36 @@ static int parse_user(const char *word, uint64_t *number, struct message *m)
 		free(buf);
 		size *= 4;
 	} while (err == ERANGE && size <= 1 << 20);
-	if (found)
+	/* one who is gone is known by the name that was recorded */
+	value->by_name = past;
+	if (found || past)
 		return 0;
 	say(m, "there is no user '%s'", show(&s, word));
 	return -EINVAL;
 }
 
-static int parse_kind(const char *word, uint64_t *number, struct message *m)
+static int parse_kind(struct value *value, bool past, struct message *m)
 {
+	const char *word = value->text;
 	int kind = kind_by_name(word);
 	struct shown s;
 
-	*number = kind;
+	(void)past;
+	value->number = (uint64_t)kind;
 	if (kind >= 0)
 		return 0;
 	say(m, "unknown kind '%s'; there are tap, tun, macvtap, ipvtap", show(&s, word));
 	return -EINVAL;
 }
 
-static int parse_event(const char *word, uint64_t *number, struct message *m)
+static int parse_event(struct value *value, bool past, struct message *m)
 {
+	const char *word = value->text;
 	int event = event_by_name(word);
 	struct shown s;
 
-	*number = event;
+	(void)past;
+	value->number = (uint64_t)event;
 	if (event >= 0)
 		return 0;
 	say(m, "unknown event '%s'", show(&s, word));
@@ -208,9 +271,12 @@ static bool match_pid(const struct event *event, const struct value *value)
 	return any_task(event, value, has_pid);
 }
 
+/* The actor's recorded name says more than today's number of that name. */
 static bool match_user(const struct event *event, const struct value *value)
 {
-	return any_task(event, value, has_uid);
+	if (value->by_name && event->process && event->process->user)
+		return !strcmp(event->process->user, value->text);
+	return value->number != UINT32_MAX && any_task(event, value, has_uid);
 }
 
 static bool match_comm(const struct event *event, const struct value *value)
@@ -227,12 +293,19 @@ static bool match_ifname(const struct event *event, const struct value *value)
 	       ((c->has & CH_REQUESTED) && glob(value->text, c->requested));
 }
 
+static bool is_netns(uint32_t inode, const char *label, const struct value *value)
+{
+	return (value->number && inode == value->number) || (value->by_name && label && !strcmp(label, value->text));
+}
+
 static bool match_netns(const struct event *event, const struct value *value)
 {
 	const struct change *c = event->change;
+	const char *label = NULL;
+	uint32_t inode = event_netns(event, &label);
 
-	return event_netns(event, NULL) == value->number ||
-	       ((c->has & CH_OLD_NETNS) && c->old.netns == value->number);
+	return is_netns(inode, label, value) ||
+	       ((c->has & CH_OLD_NETNS) && is_netns(c->old.netns, event->old_netns_name, value));
 }
 
 static bool match_kind(const struct event *event, const struct value *value)
@@ -254,7 +327,7 @@ static bool match_vm(const struct event *event, const struct value *value)
 /* Without a parser the value is a glob. */
 static const struct filter_type {
 	const char *option;
-	int (*parse)(const char *word, uint64_t *number, struct message *m);
+	int (*parse)(struct value *value, bool past, struct message *m);
 	bool (*match)(const struct event *event, const struct value *value);
 } types[FILTER_MAX] = {
 	[FILTER_PID]	= { "--pid", parse_pid, match_pid },
@@ -333,7 +406,7 @@ static int append(struct values *values, const struct value *value)
 }
 
 /* Takes over `word`. */
-static int add_word(struct values *values, const struct filter_type *type, char *word,
+static int add_word(struct values *values, const struct filter_type *type, bool past, char *word,
 		    struct message *m)
 {
 	struct value value = { .text = word };
@@ -344,7 +417,7 @@ static int add_word(struct values *values, const struct filter_type *type, char 
 		err = -EINVAL;
 	} else if (type->parse) {
 		unescape_commas(word);
-		err = type->parse(word, &value.number, m);
+		err = type->parse(&value, past, m);
 	}
 	if (!err)
 		err = append(values, &value);
@@ -367,7 +440,7 @@ int filter_add(struct filter *filter, enum filter_kind kind, const char *value,
 
 		end = value_end(value, !type->parse);
 		word = strndup(value, end - value);
-		err = word ? add_word(&filter->of[kind], type, word, &m) : -ENOMEM;
+		err = word ? add_word(&filter->of[kind], type, filter->past, word, &m) : -ENOMEM;
 		value = end + 1;
 	} while (!err && *end);
 	if (err == -ENOMEM)
@@ -378,6 +451,33 @@ int filter_add(struct filter *filter, enum filter_kind kind, const char *value,
 bool filter_has(const struct filter *filter, enum filter_kind kind)
 {
 	return filter->of[kind].n;
+}
+
+void filter_past(struct filter *filter)
+{
+	filter->past = true;
+}
+
+uint32_t filter_netns_pid(const struct filter *filter, size_t n)
+{
+	const struct values *values = &filter->of[FILTER_NETNS];
+
+	for (size_t i = 0; i < values->n; i++)
+		if (values->v[i].pid && !n--)
+			return values->v[i].pid;
+	return 0;
+}
+
+int filter_add_netns(struct filter *filter, uint32_t inode)
+{
+	struct value value = { .number = inode };
+
+	return append(&filter->of[FILTER_NETNS], &value);
+}
+
+const char *filter_value(const struct filter *filter, enum filter_kind kind, size_t n)
+{
+	return n < filter->of[kind].n ? filter->of[kind].v[n].text : NULL;
 }
 
 static bool match_any(const struct values *values, const struct filter_type *type,

@@ -46,6 +46,23 @@ int filter_add(struct filter *filter, enum filter_kind kind, const char *value,
 /* Has any condition of this kind been given? */
 bool filter_has(const struct filter *filter, enum filter_kind kind);
 
+/* The n-th value of a kind as it was given; NULL: there are no more. */
+const char *filter_value(const struct filter *filter, enum filter_kind kind, size_t n);
+
+/*
+ * The filter is for events of the past: what is added from now on is not
+ * looked up among what there is today. Namespaces are matched by the names
+ * that were recorded or by inode, users by recorded name where there is one.
+ */
+void filter_past(struct filter *filter);
+
+/*
+ * `--netns pid:PID` of the past: the n-th process whose namespaces are to be
+ * found out, 0: no more; and one of these namespaces. 0 or -ENOMEM.
+ */
+uint32_t filter_netns_pid(const struct filter *filter, size_t n);
+int filter_add_netns(struct filter *filter, uint32_t inode);
+
 /*
  * ready, lost, resync and gap are about the run, not about an object: they
  * pass, unless an event list leaves them out.

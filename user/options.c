@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "diag.h"
+#include "history.h"
 #include "options.h"
+#include "when.h"
 
 enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATION, LONG_HELP, LONG_LIST_COLUMNS,
-       LONG_FD, LONG_SNAPSHOT_SEED };
+       LONG_FD, LONG_SNAPSHOT_SEED, LONG_AT, LONG_DB, LONG_LINES, LONG_REVERSE, LONG_NOHEADINGS, LONG_AFTER_CURSOR,
+       LONG_SHOW_CURSOR, LONG_CURSOR_FILE };
 
 #define OPT_EVENTS	(1u << 31) /* options_parse(): those who filter what happens */
 
@@ -18,35 +22,64 @@ enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATI
 static const struct spec {
 	const char *name;
 	int code;		/* the short letter, or LONG_* */
-	const char *argument;	/* NULL: takes none */
+	const char *argument;	/* NULL: takes none; "[…]": it may be left out */
 	unsigned group;		/* OPT_*; 0: every command */
 	const char *help;
+	char letter;		/* the short letter of a LONG_*; other commands have it for something else */
 } specs[] = {
-	{ "json", 'J', NULL, OPT_JSON, "JSON instead of text" },
-	{ "pid", 'p', "LIST", OPT_FILTERS, "only these processes" },
-	{ "ifname", 'i', "GLOB", OPT_FILTERS, "only interfaces of such a name, now or before" },
-	{ "netns", 'N', "NS", OPT_FILTERS, "only this network namespace: NAME, PATH, INODE or pid:PID" },
-	{ "user", 'u', "USER", OPT_FILTERS, "only processes of this user, by name or number" },
-	{ "comm", LONG_COMM, "GLOB", OPT_FILTERS, "only processes of such a command name" },
-	{ "kind", LONG_KIND, "LIST", OPT_FILTERS, "only devices of these kinds: tap, tun, macvtap, ipvtap" },
-	{ "event", 'e', "LIST", OPT_EVENTS, "only these events: attach, move, delete, …" },
-	{ "vm", LONG_VM, "GLOB", OPT_FILTERS, "only virtual machines of such a name or UUID" },
-	{ "fd", LONG_FD, "PID:FD", OPT_FD, "the reverse question: what is this fd of that process?" },
-	{ "output", 'o', "COLS", OPT_COLUMNS, "these columns; +COLS: these after the usual ones" },
-	{ "list-columns", LONG_LIST_COLUMNS, NULL, OPT_COLUMNS, "what columns there are" },
-	{ "raw", 'r', NULL, OPT_COLUMNS, "no padding, blanks and the like as \\xNN" },
-	{ "noheadings", 'n', NULL, OPT_NOHEADINGS, "no header line" },
+	{ "json", 'J', NULL, OPT_JSON, "JSON instead of text", 0 },
+	{ "pid", 'p', "LIST", OPT_FILTERS, "only these processes", 0 },
+	{ "ifname", 'i', "GLOB", OPT_FILTERS, "only interfaces of such a name, now or before", 0 },
+	{ "netns", 'N', "NS", OPT_FILTERS, "only this network namespace: NAME, PATH, INODE or pid:PID", 0 },
+	{ "user", 'u', "USER", OPT_FILTERS, "only processes of this user, by name or number", 0 },
+	{ "comm", LONG_COMM, "GLOB", OPT_FILTERS, "only processes of such a command name", 0 },
+	{ "kind", LONG_KIND, "LIST", OPT_FILTERS, "only devices of these kinds: tap, tun, macvtap, ipvtap", 0 },
+	{ "event", 'e', "LIST", OPT_EVENTS, "only these events: attach, move, delete, …", 0 },
+	{ "vm", LONG_VM, "GLOB", OPT_FILTERS, "only virtual machines of such a name or UUID", 0 },
+	{ "at", LONG_AT, "TIME", OPT_AT, "as it was then: '2026-11-17 03:12', yesterday, -2h, …", 0 },
+	{ "since", 'S', "TIME", OPT_HISTORY, "only from then on: '2026-11-17 03:12', yesterday, -2h, …", 0 },
+	{ "until", 'U', "TIME", OPT_HISTORY, "only up to then", 0 },
+	{ "lines", LONG_LINES, "[N]", OPT_HISTORY, "only the last N, +N: the first N (10)", 'n' },
+	{ "reverse", LONG_REVERSE, NULL, OPT_HISTORY, "newest first", 'r' },
+	{ "follow", 'f', NULL, OPT_HISTORY, "go on with what comes, after the last 10", 0 },
+	{ "boot", 'b', "[ID]", OPT_HISTORY, "only this boot; 0: the last, -1: the one before, 1: the first", 0 },
+	{ "after-cursor", LONG_AFTER_CURSOR, "CURSOR", OPT_HISTORY, "only what comes after what the cursor stands for", 0 },
+	{ "show-cursor", LONG_SHOW_CURSOR, NULL, OPT_HISTORY, "tell the cursor of the last event at the end", 0 },
+	{ "cursor-file", LONG_CURSOR_FILE, "FILE", OPT_HISTORY, "after the cursor in FILE, which then gets the new one", 0 },
+	{ "db", LONG_DB, "FILE", OPT_AT | OPT_HISTORY, "the history (" HISTORY_DEFAULT_DB ")", 0 },
+	{ "fd", LONG_FD, "PID:FD", OPT_FD, "the reverse question: what is this fd of that process?", 0 },
+	{ "output", 'o', "COLS", OPT_COLUMNS, "these columns; +COLS: these after the usual ones", 0 },
+	{ "list-columns", LONG_LIST_COLUMNS, NULL, OPT_COLUMNS, "what columns there are", 0 },
+	{ "raw", 'r', NULL, OPT_COLUMNS, "no padding, blanks and the like as \\xNN", 0 },
+	{ "noheadings", 'n', NULL, OPT_NOHEADINGS, "no header line", 0 },
+	{ "noheadings", LONG_NOHEADINGS, NULL, OPT_HISTORY, "no header line", 0 },
 	{ "backend", LONG_BACKEND, "NAME", OPT_BACKEND,
-	  "kernel hooks: auto (default), fentry, kprobe, tracepoint" },
-	{ "seed", LONG_SEED, "NAME", OPT_SEED, "how the existing state is read: auto (default), iter, none" },
+	  "kernel hooks: auto (default), fentry, kprobe, tracepoint", 0 },
+	{ "seed", LONG_SEED, "NAME", OPT_SEED, "how the existing state is read: auto (default), iter, none", 0 },
 	{ "seed", LONG_SNAPSHOT_SEED, "NAME", OPT_SNAPSHOT,
-	  "how the state is read: auto (default), iter, pidfd, fdinfo, ptrace" },
-	{ "duration", LONG_DURATION, "SECONDS", OPT_DURATION, "end by itself after so long" },
-	{ "verbose", 'v', NULL, OPT_NOISE, "say more on standard error" },
-	{ "quiet", 'q', NULL, OPT_NOISE, "no header and no 'ready' line" },
-	{ "help", LONG_HELP, NULL, 0, "this text" },
+	  "how the state is read: auto (default), iter, pidfd, fdinfo, ptrace", 0 },
+	{ "duration", LONG_DURATION, "SECONDS", OPT_DURATION, "end by itself after so long", 0 },
+	{ "verbose", 'v', NULL, OPT_NOISE, "say more on standard error", 0 },
+	{ "quiet", 'q', NULL, OPT_NOISE, "no header and no 'ready' line", 0 },
+	{ "help", LONG_HELP, NULL, 0, "this text", 0 },
 };
 #define N_SPECS (sizeof(specs) / sizeof(specs[0]))
+
+/* The short letter; 0: there is none. */
+static int letter_of(const struct spec *s)
+{
+	return s->letter ? s->letter : s->code < LONG_COMM ? s->code : 0;
+}
+
+static bool is_optional(const struct spec *s)
+{
+	return s->argument && *s->argument == '[';
+}
+
+static bool is_taken(const struct spec *s, unsigned takes)
+{
+	return !s->group || (s->group & takes);
+}
 
 static void print_help(unsigned takes, const char *help)
 {
@@ -54,10 +87,10 @@ static void print_help(unsigned takes, const char *help)
 	for (size_t i = 0; i < N_SPECS; i++) {
 		char left[48], letter[8] = "    ";
 
-		if (specs[i].group && !(specs[i].group & takes))
+		if (!is_taken(&specs[i], takes))
 			continue;
-		if (specs[i].code < LONG_COMM)
-			snprintf(letter, sizeof(letter), "-%c, ", specs[i].code);
+		if (letter_of(&specs[i]))
+			snprintf(letter, sizeof(letter), "-%c, ", letter_of(&specs[i]));
 		snprintf(left, sizeof(left), "  %s--%s%s%s", letter, specs[i].name,
 			 specs[i].argument ? " " : "", specs[i].argument ? specs[i].argument : "");
 		printf("%-26s %s\n", left, specs[i].help);
@@ -80,6 +113,36 @@ static int parse_duration(struct options *o, const char *word)
 	return 0;
 }
 
+static int parse_when(const char *command, const char *word, uint64_t *ns)
+{
+	struct timespec now = { 0 };
+	char err[256];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (when_parse(word, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, ns, err, sizeof(err)))
+		return usage_error(command, "%s", err);
+	/* 0 stands for: not given */
+	*ns += !*ns;
+	return -1;
+}
+
+/* "20", "+20", "all" */
+static int parse_lines(struct options *o, const char *command, const char *word)
+{
+	const char *digits = word + (*word == '+');
+
+	if (!strcmp(word, "all")) {
+		o->limited = false;
+		return -1;
+	}
+	if (!*digits || strspn(digits, "0123456789") != strlen(digits) || strlen(digits) > 9)
+		return usage_error(command, "'%s' is no number of lines", word);
+	o->limited = true;
+	o->oldest = *word == '+';
+	o->lines = strtoull(digits, NULL, 10);
+	return -1;
+}
+
 static int add_filter(struct options *o, const char *command, enum filter_kind kind, const char *value)
 {
 	char err[256];
@@ -93,23 +156,89 @@ static int add_filter(struct options *o, const char *command, enum filter_kind k
 	return EXIT_FAILED;
 }
 
+static const struct { int code; enum filter_kind kind; } filter_codes[] = {
+	{ 'p', FILTER_PID }, { 'i', FILTER_IFNAME }, { 'N', FILTER_NETNS }, { 'u', FILTER_USER },
+	{ LONG_COMM, FILTER_COMM }, { LONG_KIND, FILTER_KIND }, { 'e', FILTER_EVENT }, { LONG_VM, FILTER_VM },
+};
+
+/* Filters wait until all options are known: whether the past is meant decides what their words mean. */
+struct words {
+	size_t n;
+	struct { enum filter_kind kind; const char *value; } word[];
+};
+
+static bool is_filter(struct words *words, int code, const char *value)
+{
+	for (size_t i = 0; i < sizeof(filter_codes) / sizeof(filter_codes[0]); i++) {
+		if (filter_codes[i].code != code)
+			continue;
+		words->word[words->n].kind = filter_codes[i].kind;
+		words->word[words->n++].value = value;
+		return true;
+	}
+	return false;
+}
+
+static int add_filters(struct options *o, const char *command, const struct words *words)
+{
+	int status = -1;
+
+	if (o->past)
+		filter_past(o->filter);
+	for (size_t i = 0; i < words->n && status < 0; i++)
+		status = add_filter(o, command, words->word[i].kind, words->word[i].value);
+	return status;
+}
+
+/* Those of the history. -1 to go on, or an exit status. */
+static int take_history_option(struct options *o, const char *command, int code, const char *value)
+{
+	switch (code) {
+	case LONG_AT:
+		o->past = true;
+		return parse_when(command, value, &o->at_ns);
+	case 'S':
+		return parse_when(command, value, &o->since_ns);
+	case 'U':
+		return parse_when(command, value, &o->until_ns);
+	case LONG_LINES:
+		return parse_lines(o, command, value ? value : "10");
+	case LONG_REVERSE:
+		o->reverse = true;
+		break;
+	case 'f':
+		o->follow = true;
+		break;
+	case 'b':
+		o->boot = value ? value : "";
+		break;
+	case LONG_AFTER_CURSOR:
+		o->after_cursor = value;
+		break;
+	case LONG_CURSOR_FILE:
+		o->cursor_file = value;
+		break;
+	case LONG_SHOW_CURSOR:
+		o->show_cursor = true;
+		break;
+	case LONG_DB:
+		o->db = value;
+		break;
+	}
+	return -1;
+}
+
 /* -1 to go on, or an exit status */
 static int take_option(struct options *o, const char *command, int code, const char *value)
 {
-	static const struct { int code; enum filter_kind kind; } filters[] = {
-		{ 'p', FILTER_PID }, { 'i', FILTER_IFNAME }, { 'N', FILTER_NETNS }, { 'u', FILTER_USER },
-		{ LONG_COMM, FILTER_COMM }, { LONG_KIND, FILTER_KIND }, { 'e', FILTER_EVENT }, { LONG_VM, FILTER_VM },
-	};
 	int number;
 
-	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
-		if (filters[i].code == code)
-			return add_filter(o, command, filters[i].kind, value);
 	switch (code) {
 	case 'J':
 		o->json = true;
 		break;
 	case 'n':
+	case LONG_NOHEADINGS:
 		o->noheadings = true;
 		break;
 	case 'o':
@@ -158,16 +287,40 @@ static int take_option(struct options *o, const char *command, int code, const c
 		if (parse_duration(o, value))
 			return usage_error(command, "'%s' is no duration: give seconds, as in 10 or 0.5", value);
 		break;
+	default:
+		return take_history_option(o, command, code, value);
 	}
 	return -1;
 }
 
-static const struct spec *spec_of(int code)
+/* By what getopt returns: a code, or a letter. NULL: unknown. */
+static const struct spec *spec_of(unsigned takes, int code)
 {
 	for (size_t i = 0; i < N_SPECS; i++)
-		if (specs[i].code == code)
+		if (is_taken(&specs[i], takes) && (specs[i].code == code || letter_of(&specs[i]) == code))
 			return &specs[i];
 	return NULL;
+}
+
+/* "-1", "+20", "0", "3c5d…", "all": no option and no operand. */
+static bool is_loose_value(const char *word)
+{
+	bool sign = *word == '-' || *word == '+';
+	const char *rest = word + sign;
+
+	if (!strcmp(word, "all"))
+		return true;
+	if (!*rest || (sign && (*rest < '0' || *rest > '9')))
+		return false;
+	return strspn(rest, "0123456789abcdefABCDEF-") == strlen(rest);
+}
+
+/* A value that may be left out may also stand in the next word: as journalctl takes `-n 20` and `-b -1`. */
+static const char *optional_value(const struct spec *s, int argc, char **argv)
+{
+	if (!is_optional(s) || optarg || optind >= argc || !is_loose_value(argv[optind]))
+		return optarg;
+	return argv[optind++];
 }
 
 /* getopt's tables out of specs[] */
@@ -179,12 +332,14 @@ static void build_tables(unsigned takes, char letters[], struct option longs[])
 	for (size_t i = 0; i < N_SPECS; i++) {
 		const struct spec *s = &specs[i];
 
-		if (s->group && !(s->group & takes))
+		int has = is_optional(s) ? optional_argument : s->argument ? required_argument : no_argument;
+
+		if (!is_taken(s, takes))
 			continue;
-		longs[n++] = (struct option){ s->name, s->argument ? required_argument : no_argument, NULL, s->code };
-		if (s->code < LONG_COMM) {
-			*letters++ = (char)s->code;
-			if (s->argument)
+		longs[n++] = (struct option){ s->name, has, NULL, s->code };
+		if (letter_of(s)) {
+			*letters++ = (char)letter_of(s);
+			for (int i = 0; i < has; i++) /* required_argument is 1, optional_argument 2 */
 				*letters++ = ':';
 		}
 	}
@@ -201,31 +356,53 @@ static int bad_option(const char *command, int code, char **argv)
 	return usage_error(command, "unknown option '%s'", argv[optind - 1]);
 }
 
-int options_parse(struct options *o, unsigned takes, int argc, char **argv, const char *help)
+static int parse_all(struct options *o, struct words *words, unsigned takes, int argc, char **argv, const char *help)
 {
 	struct option longs[N_SPECS + 1];
-	char letters[3 * N_SPECS + 3];
+	char letters[4 * N_SPECS + 3];
 	int code, status = -1;
 
-	*o = (struct options){ .backend = BACKEND_AUTO, .seed = SEED_AUTO, .filter = filter_new() };
-	if (!o->filter) {
-		warn_msg("cannot start: out of memory");
-		return EXIT_FAILED;
-	}
-	if ((takes & OPT_FILTERS) && !(takes & OPT_SNAPSHOT))
-		takes |= OPT_EVENTS;
 	build_tables(takes, letters, longs);
 	optind = 1;
 	while (status < 0 && (code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		const struct spec *s = spec_of(takes, code);
+		const char *value;
+
+		if (!s)
+			return bad_option(argv[0], code, argv);
 		if (code == LONG_HELP) {
 			print_help(takes, help);
-			status = EXIT_FINE;
-		} else if (!spec_of(code)) {
-			status = bad_option(argv[0], code, argv);
-		} else {
-			status = take_option(o, argv[0], code, optarg);
+			return EXIT_FINE;
 		}
+		value = optional_value(s, argc, argv);
+		if (!is_filter(words, s->code, value))
+			status = take_option(o, argv[0], s->code, value);
 	}
+	if (status < 0 && (takes & OPT_AT) && o->db && !o->past)
+		return usage_error(argv[0], "--db is for --at: what is now does not stand there");
+	if (!o->db)
+		o->db = HISTORY_DEFAULT_DB;
+	return status < 0 ? add_filters(o, argv[0], words) : status;
+}
+
+int options_parse(struct options *o, unsigned takes, int argc, char **argv, const char *help)
+{
+	struct words *words = calloc(1, sizeof(*words) + (size_t)argc * sizeof(words->word[0]));
+	int status;
+
+	*o = (struct options){
+		.backend = BACKEND_AUTO, .seed = SEED_AUTO, .filter = filter_new(),
+		.past = takes & OPT_HISTORY,
+	};
+	if ((takes & OPT_FILTERS) && !(takes & OPT_SNAPSHOT))
+		takes |= OPT_EVENTS;
+	if (words && o->filter) {
+		status = parse_all(o, words, takes, argc, argv, help);
+	} else {
+		warn_msg("cannot start: out of memory");
+		status = EXIT_FAILED;
+	}
+	free(words);
 	o->first_operand = optind;
 	if (status >= 0)
 		options_free(o);

@@ -20,12 +20,24 @@
 #define OPT_SNAPSHOT	(1u << 7)  /* what is, not what happens: no --event, every way of --seed */
 #define OPT_COLUMNS	(1u << 8)  /* -o, --list-columns, -r */
 #define OPT_FD		(1u << 9)  /* --fd */
+#define OPT_AT		(1u << 10) /* --at, --db */
+#define OPT_HISTORY	(1u << 11) /* what to take of the history, and how; filters are for the past */
 
 struct options {
 	struct filter *filter;
 	bool json, verbose, quiet, noheadings, raw, list_columns;
 	const char *columns;	/* of --output; NULL: not given */
 	const char *fd;		/* of --fd; NULL: not given */
+	const char *db;		/* of --db; never NULL */
+	bool past;		/* a moment of the past is asked for: at_ns */
+	uint64_t at_ns;		/* CLOCK_REALTIME */
+	uint64_t since_ns, until_ns;	/* CLOCK_REALTIME; 0: not given */
+	uint64_t lines;		/* with `limited`: as many */
+	bool limited, oldest;	/* --lines was given; "+N": from the beginning */
+	bool reverse, follow;
+	const char *boot;	/* of --boot; "" for the last; NULL: not given */
+	const char *after_cursor, *cursor_file;
+	bool show_cursor;
 	enum backend backend;
 	enum seed_backend seed;
 	uint64_t duration_ns;	/* 0: until a signal */

@@ -27,7 +27,7 @@ struct process {
 	TAILQ_ENTRY(process) all;
 	struct tw_task task;
 	char *exe, *cgroup, *user, *netns_name;
-	char *vm_type, *vm_name, *vm_uuid;
+	char *vm_type, *vm_name, *vm_uuid, *vm_manager;
 	int64_t start_realtime_ns;
 	size_t holds;
 };
@@ -149,6 +149,7 @@ static void process_free(struct replay *r, struct process *p)
 	free(p->vm_type);
 	free(p->vm_name);
 	free(p->vm_uuid);
+	free(p->vm_manager);
 	free(p);
 }
 
@@ -187,6 +188,8 @@ static int learn_machine(struct process *p, const struct event *event)
 		err = learn_text(&p->vm_name, event->vm_name);
 	if (!err)
 		err = learn_text(&p->vm_uuid, event->vm_uuid);
+	if (!err)
+		err = learn_text(&p->vm_manager, event->vm_manager);
 	return err;
 }
 
@@ -201,6 +204,7 @@ static int process_learn(struct process *p, const struct event *event)
 		forget_text(&p->vm_type);
 		forget_text(&p->vm_name);
 		forget_text(&p->vm_uuid);
+		forget_text(&p->vm_manager);
 	}
 	if (told->uid != UINT32_MAX && told->uid != p->task.uid)
 		forget_text(&p->user);
@@ -617,6 +621,7 @@ static int fill_process(struct rows *rows, struct row *row, const struct process
 	row->vm_type = rows_keep(rows, p->vm_type, &err);
 	row->vm_name = rows_keep(rows, p->vm_name, &err);
 	row->vm_uuid = rows_keep(rows, p->vm_uuid, &err);
+	row->vm_manager = rows_keep(rows, p->vm_manager, &err);
 	return err;
 }
 

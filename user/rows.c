@@ -240,6 +240,7 @@ struct row_event {
 	struct change change;
 	struct device dev;
 	struct file file;
+	struct process_info process;
 };
 
 static enum file_state file_state_of(enum row_state state)
@@ -274,6 +275,9 @@ static void as_event(const struct row *row, struct row_event *e)
 	if (row->has & TW_HAS_TASK) {
 		e->change.task = &row->task;
 		e->change.has |= CH_TASK;
+		e->process = (struct process_info){ .pid = row->task.pid, .start_ns = row->task.start_ns,
+						    .exe = row->exe, .cgroup = row->cgroup, .user = row->user };
+		e->event.process = &e->process;
 	}
 	if (row->has & TW_HAS_FD)
 		e->change.has |= CH_FD;

@@ -309,6 +309,82 @@ static void test_long_word(void **state)
 	filter_free(f);
 }
 
+static bool past_matches(enum filter_kind kind, const char *value)
+{
+	struct filter *f = filter_new();
+	bool yes;
+
+	filter_past(f);
+	assert_int_equal(filter_add(f, kind, value, errmsg, sizeof(errmsg)), 0);
+	yes = filter_match(f, &event);
+	filter_free(f);
+	return yes;
+}
+
+/* Names as they were recorded: there need be no such namespace or user any more. */
+static void test_past_netns(void **state)
+{
+	struct filter *f = filter_new();
+
+	(void)state;
+	event.netns_name = "no-such-netns-now";
+	assert_true(past_matches(FILTER_NETNS, "no-such-netns-now"));
+	assert_true(past_matches(FILTER_NETNS, "/run/netns/no-such-netns-now"));
+	assert_true(past_matches(FILTER_NETNS, "/var/run/netns/no-such-netns-now"));
+	assert_true(past_matches(FILTER_NETNS, "100"));
+	assert_false(past_matches(FILTER_NETNS, "no-such"));
+	assert_false(past_matches(FILTER_NETNS, "101"));
+	assert_false(past_matches(FILTER_NETNS, "200"));
+	event.netns_name = "101";
+	assert_true(past_matches(FILTER_NETNS, "101"));
+	/* where it was before */
+	event.old_netns_name = "before";
+	assert_false(past_matches(FILTER_NETNS, "before"));
+	change.has |= CH_OLD_NETNS;
+	change.old.netns = 300;
+	assert_true(past_matches(FILTER_NETNS, "before"));
+	assert_true(past_matches(FILTER_NETNS, "300"));
+	/* without a device where the file was opened */
+	change.dev = NULL;
+	event.socket_netns_name = "here";
+	assert_true(past_matches(FILTER_NETNS, "here"));
+	assert_true(past_matches(FILTER_NETNS, "200"));
+	change.dev = &device;
+	/* of a process: to be found out by the caller */
+	filter_past(f);
+	assert_int_equal(filter_add(f, FILTER_NETNS, "pid:77,x,pid:78", errmsg, sizeof(errmsg)), 0);
+	assert_int_equal(filter_netns_pid(f, 0), 77);
+	assert_int_equal(filter_netns_pid(f, 1), 78);
+	assert_int_equal(filter_netns_pid(f, 2), 0);
+	assert_false(filter_match(f, &event));
+	assert_int_equal(filter_add_netns(f, 100), 0);
+	assert_true(filter_match(f, &event));
+	assert_string_equal(filter_value(f, FILTER_NETNS, 1), "x");
+	assert_null(filter_value(f, FILTER_NETNS, 4));
+	assert_int_equal(filter_add(f, FILTER_NETNS, "/proc/1/ns/net", errmsg, sizeof(errmsg)), -EINVAL);
+	assert_string_equal(errmsg, "namespaces of the past are known by the names that they had in /run/netns, "
+			    "not by '/proc/1/ns/net'");
+	filter_free(f);
+}
+
+static void test_past_user(void **state)
+{
+	struct process_info info = { .user = "gone" };
+
+	(void)state;
+	event.process = &info;
+	assert_true(past_matches(FILTER_USER, "gone"));
+	assert_true(past_matches(FILTER_USER, "64055"));
+	assert_false(past_matches(FILTER_USER, "nobody-of-today"));
+	task.uid = 0;
+	/* the number was another's then */
+	assert_false(past_matches(FILTER_USER, "root"));
+	info.user = NULL;
+	assert_true(past_matches(FILTER_USER, "root"));
+	task.uid = UINT32_MAX;
+	assert_false(past_matches(FILTER_USER, "nobody-of-today"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +401,8 @@ int main(void)
 		cmocka_unit_test_setup(test_vm, setup),
 		cmocka_unit_test_setup(test_combined, setup),
 		cmocka_unit_test_setup(test_long_word, setup),
+		cmocka_unit_test_setup(test_past_netns, setup),
+		cmocka_unit_test_setup(test_past_user, setup),
 	};
 
 	/* bytes that are no UTF-8 must not upset fnmatch(3) in such a locale */
