@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* cmd_list.c - the present bindings, once. */
+/* cmd_list.c - the bindings, once: the present ones, or those of a moment of the past. */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -9,12 +9,14 @@
 #include "diag.h"
 #include "fields.h"
 #include "options.h"
+#include "past.h"
 #include "snapshot.h"
 
 static const char help[] =
 	"Usage: tapwatch list [OPTION...]\n\n"
 	"Prints every fd that is bound to a TUN/TAP device or waits to be, and every device that nobody\n"
-	"holds, of all network namespaces.\n";
+	"holds, of all network namespaces. With --at as it was then, out of the history that 'tapwatch\n"
+	"record' wrote.\n";
 
 /* Standard output at its end. `err`: negative errno so far. An exit status. */
 static int finish(int err)
@@ -87,25 +89,46 @@ static int print_row(const struct row *row, const struct columns *columns, const
 	return err;
 }
 
-static int print_json(const struct rows *rows, const struct columns *columns)
+/* The end of the document; of the past also which moment it is, and whether that is sure. */
+static int print_end(const struct options *o, const struct doubt *doubt)
+{
+	struct json_object *object = json_object_new_object();
+	const char *text = NULL;
+	int err = object ? 0 : -ENOMEM;
+
+	if (!err && o->past)
+		err = past_json(object, doubt, o);
+	if (!err)
+		text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	/* without its opening brace */
+	if (text && printf("]%s%s\n", o->past ? "," : "", text + 1) < 0)
+		err = -errno;
+	json_object_put(object);
+	return text || err ? err : -ENOMEM;
+}
+
+static int print_json(const struct rows *rows, const struct options *o, const struct columns *columns,
+		      const struct doubt *doubt)
 {
 	int err = 0;
 
 	printf("{\"bindings\":[");
 	for (size_t i = 0; i < rows->len && !err; i++)
 		err = print_row(&rows->row[i], columns, i ? "," : "");
-	printf("%s]}\n", rows->len ? "\n" : "");
-	return err;
+	printf("%s", rows->len ? "\n" : "");
+	return err ? err : print_end(o, doubt);
 }
 
 /* --- */
 
-static int print_rows(const struct rows *rows, const struct options *o, const struct columns *columns)
+static int print_rows(const struct rows *rows, const struct options *o, const struct columns *columns,
+		      const struct doubt *doubt)
 {
 	struct out_table table = { .noheadings = o->noheadings || o->quiet, .raw = o->raw };
 
 	if (o->json)
-		return finish(print_json(rows, o->columns ? columns : NULL));
+		return finish(print_json(rows, o, o->columns ? columns : NULL, doubt));
+	past_tell(doubt, o);
 	return finish(out_table(&table, stdout, rows, columns));
 }
 
@@ -127,18 +150,19 @@ static int list(const struct options *o)
 {
 	struct columns columns;
 	struct rows rows = { 0 };
+	struct doubt doubt = { 0 };
 	int status = choose_columns(&columns, o->columns);
 
 	if (status >= 0)
 		return status;
-	status = snapshot_read(&rows, o);
-	if (status == EXIT_FINE)
+	status = o->past ? past_read(&rows, o, &doubt) : snapshot_read(&rows, o);
+	if (status == EXIT_FINE && !o->past)
 		status = snapshot_finish(&rows, needs(o, &columns), false);
 	if (status == EXIT_FINE)
-		status = print_rows(&rows, o, &columns);
+		status = print_rows(&rows, o, &columns, &doubt);
 	if (status == EXIT_FINE && !rows.len && filter_has(o->filter, FILTER_PID)) {
 		if (!o->quiet)
-			warn_msg("none of these processes has a TUN/TAP file that matches");
+			warn_msg("none of these processes %s a TUN/TAP file that matches", o->past ? "had" : "has");
 		status = EXIT_FAILED;
 	}
 	rows_free(&rows);
@@ -149,7 +173,7 @@ int cmd_list(int argc, char **argv)
 {
 	struct options options;
 	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
-				   OPT_NOISE, argc, argv, help);
+				   OPT_NOISE | OPT_AT, argc, argv, help);
 
 	if (status >= 0)
 		return status;

@@ -19,6 +19,7 @@
 #include "fields.h"
 #include "options.h"
 #include "out.h"
+#include "past.h"
 #include "runtime.h"
 #include "snapshot.h"
 
@@ -29,7 +30,17 @@ static const char help[] =
 	"namespace it is; every one of them when several namespaces have one. With --fd the reverse: which\n"
 	"interface an fd of a process belongs to, and who else has the same open file.\n\n"
 	"Where `tapwatch watch` or `tapwatch record` runs, they are asked how the open files came from\n"
-	"their openers to their present holders.\n";
+	"their openers to their present holders. With --at it is as it was then, out of the history that\n"
+	"`tapwatch record` wrote.\n";
+
+/* An answer being made. */
+struct answer {
+	const struct options *o;
+	struct rows rows;
+	struct json_object *stories;	/* how the files came to their holders; NULL: nobody knows */
+	struct doubt doubt;		/* of the past */
+	int64_t now_ns;			/* CLOCK_REALTIME of what is told */
+};
 
 /* --- rows --- */
 
@@ -196,18 +207,17 @@ static void print_age(int64_t ns)
 	printf("%" PRId64 " %s%s", seconds, units[i].name, seconds == 1 ? "" : "s");
 }
 
-static void print_start(const struct row *row)
+static void print_start(const struct row *row, int64_t now_ns)
 {
 	time_t start = (time_t)(row->start_realtime_ns / 1000000000);
-	struct timespec now;
 	char text[64];
 	struct tm tm;
 
-	if (!start || !localtime_r(&start, &tm) || clock_gettime(CLOCK_REALTIME, &now))
+	if (!start || !localtime_r(&start, &tm))
 		return;
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
 	printf("      running since %s, for ", text);
-	print_age((now.tv_sec - start) * 1000000000LL);
+	print_age(now_ns / 1000000000 * 1000000000 - start * 1000000000LL);
 	printf("\n");
 }
 
@@ -279,9 +289,9 @@ static void print_places(const struct row *row)
 	printf("\n");
 }
 
-static void print_details(const struct row *row)
+static void print_details(const struct row *row, int64_t now_ns)
 {
-	print_start(row);
+	print_start(row, now_ns);
 	print_vm(row);
 	print_line("executable", row->exe);
 	print_line("cgroup", row->cgroup);
@@ -289,7 +299,7 @@ static void print_details(const struct row *row)
 }
 
 /* All fds of one process on the device; returns how many rows that were. */
-static size_t print_holder(const struct row *row, size_t len)
+static size_t print_holder(const struct row *row, size_t len, int64_t now_ns)
 {
 	size_t n = 1;
 
@@ -305,11 +315,11 @@ static size_t print_holder(const struct row *row, size_t len)
 	for (size_t i = 0; i < n; i++)
 		printf("%s %d%s", i ? "," : "", row[i].fd, row[i].state == ROW_DISABLED ? " (queue disabled)" : "");
 	printf("\n");
-	print_details(row);
+	print_details(row, now_ns);
 	return n;
 }
 
-static void print_group(const struct row *row, size_t len, struct json_object *stories)
+static void print_group(const struct answer *a, const struct row *row, size_t len)
 {
 	struct shown s;
 
@@ -321,12 +331,13 @@ static void print_group(const struct row *row, size_t len, struct json_object *s
 		printf("  who holds it could not be found out\n");
 	else
 		for (size_t i = 0; i < len;)
-			i += print_holder(&row[i], len - i);
-	print_stories(stories, row, len);
+			i += print_holder(&row[i], len - i, a->now_ns);
+	print_stories(a->stories, row, len);
 }
 
-static void print_fd(const struct rows *rows, const struct row *row, struct json_object *stories)
+static void print_fd(const struct answer *a, const struct row *row)
 {
+	const struct rows *rows = &a->rows;
 	struct shown s;
 
 	printf("fd %d of ", row->fd);
@@ -340,7 +351,7 @@ static void print_fd(const struct rows *rows, const struct row *row, struct json
 		       row->state == ROW_DISABLED ? ", disabled" : "");
 	if (row->has & TW_HAS_DEV)
 		print_device(row);
-	print_details(row);
+	print_details(row, a->now_ns);
 	for (size_t i = 0; i < rows->len; i++) {
 		const struct row *other = &rows->row[i];
 
@@ -350,7 +361,7 @@ static void print_fd(const struct rows *rows, const struct row *row, struct json
 		print_process(other);
 		printf(" as fd %d\n", other->fd);
 	}
-	print_stories(stories, row, 1);
+	print_stories(a->stories, row, 1);
 }
 
 /* --- JSON --- */
@@ -467,11 +478,12 @@ static struct json_object *fd_json(const struct rows *rows, const struct row *ro
 }
 
 /* Takes the object over. */
-static int print_json(struct json_object *object)
+static int print_json(const struct answer *a, struct json_object *object)
 {
-	const char *text = object ? json_object_to_json_string_ext(
-		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+	const char *text = NULL;
 
+	if (object && (!a->o->past || !past_json(object, &a->doubt, a->o)))
+		text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text)
 		puts(text);
 	else
@@ -492,10 +504,12 @@ static int finish(int status)
 	return EXIT_FAILED;
 }
 
-/* What is looked up of the rows that are told. */
-static int finish_rows(struct rows *rows, const struct options *o)
+/* What is looked up of the rows that are told. What is past was recorded with all that. */
+static int finish_rows(struct answer *a)
 {
-	return snapshot_finish(rows, ROWS_USER | ROWS_NAME | ROWS_PROCESS | ROWS_START | (o->json ? 0 : ROWS_LABEL), true);
+	unsigned wanted = ROWS_USER | ROWS_NAME | ROWS_PROCESS | ROWS_START | (a->o->json ? 0 : ROWS_LABEL);
+
+	return a->o->past ? EXIT_FINE : snapshot_finish(&a->rows, wanted, true);
 }
 
 /* --- who IFNAME --- */
@@ -510,28 +524,30 @@ static void keep_named(struct rows *rows, const char *ifname)
 	rows->len = n;
 }
 
-static int who_ifname(struct rows *rows, const struct options *o, const char *ifname)
+static int who_ifname(struct answer *a, const char *ifname)
 {
-	struct json_object *stories;
+	struct rows *rows = &a->rows;
 	int status;
 
 	keep_named(rows, ifname);
 	if (!rows->len) {
-		warn_msg("no TUN/TAP device named '%s' in any network namespace", ifname);
+		past_tell(&a->doubt, a->o);
+		warn_msg("no TUN/TAP device named '%s' in any network namespace%s", ifname, a->o->past ? " then" : "");
 		return EXIT_FAILED;
 	}
-	status = finish_rows(rows, o);
+	status = finish_rows(a);
 	if (status != EXIT_FINE)
 		return status;
-	stories = ask_about(ifname);
-	if (o->json)
-		status = print_json(devices_json(rows, ifname, stories));
-	for (size_t i = 0, n; !o->json && i < rows->len; i += n) {
+	if (!a->o->past)
+		a->stories = ask_about(ifname);
+	if (a->o->json)
+		return finish(print_json(a, devices_json(rows, ifname, a->stories)));
+	past_tell(&a->doubt, a->o);
+	for (size_t i = 0, n; i < rows->len; i += n) {
 		n = group_len(rows, i);
-		print_group(&rows->row[i], n, stories);
+		print_group(a, &rows->row[i], n);
 	}
-	json_object_put(stories);
-	return finish(status);
+	return finish(EXIT_FINE);
 }
 
 /* --- who --fd --- */
@@ -631,52 +647,69 @@ static void keep_file(struct rows *rows, uint64_t file_id)
 	rows->len = n;
 }
 
-static int who_fd(struct rows *rows, const struct options *o, const struct wanted *w)
+static int who_fd(struct answer *a, const struct wanted *w)
 {
-	unsigned pid = process_of(w->pid);
+	/* a thread of today says nothing about that time */
+	unsigned pid = a->o->past ? w->pid : process_of(w->pid);
+	struct rows *rows = &a->rows;
 	const struct row *row = find_fd(rows, pid, w->fd);
-	struct json_object *stories;
 	int status;
 
 	if (!row) {
-		explain_fd(w);
+		past_tell(&a->doubt, a->o);
+		if (a->o->past)
+			warn_msg("fd %u of process %u was no TUN/TAP file then", w->fd, w->pid);
+		else
+			explain_fd(w);
 		return EXIT_FAILED;
 	}
 	keep_file(rows, row->file_id);
-	status = finish_rows(rows, o);
+	status = finish_rows(a);
 	if (status != EXIT_FINE)
 		return status;
 	row = find_fd(rows, pid, w->fd);
-	stories = ask_about_fd(pid, w->fd);
-	if (o->json)
-		status = print_json(fd_json(rows, row, stories));
-	else
-		print_fd(rows, row, stories);
-	json_object_put(stories);
-	return finish(status);
+	if (!a->o->past)
+		a->stories = ask_about_fd(pid, w->fd);
+	if (a->o->json)
+		return finish(print_json(a, fd_json(rows, row, a->stories)));
+	past_tell(&a->doubt, a->o);
+	print_fd(a, row);
+	return finish(EXIT_FINE);
 }
 
 /* --- */
 
+static int64_t moment_of(const struct options *o)
+{
+	struct timespec now = { 0 };
+
+	if (o->past)
+		return (int64_t)o->at_ns;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
 static int who(const struct options *o, const char *ifname)
 {
-	struct rows rows = { 0 };
+	struct answer a = { .o = o, .now_ns = moment_of(o) };
 	struct wanted w;
 	int status;
 
 	if (o->fd && parse_fd(o->fd, &w))
 		return usage_error("who", "'%s' is no PID:FD, as in 4242:27", o->fd);
-	status = snapshot_read(&rows, o);
+	status = o->past ? past_read(&a.rows, o, &a.doubt) : snapshot_read(&a.rows, o);
 	if (status == EXIT_FINE)
-		status = o->fd ? who_fd(&rows, o, &w) : who_ifname(&rows, o, ifname);
-	rows_free(&rows);
+		status = o->fd ? who_fd(&a, &w) : who_ifname(&a, ifname);
+	json_object_put(a.stories);
+	rows_free(&a.rows);
 	return status;
 }
 
 int cmd_who(int argc, char **argv)
 {
 	struct options options;
-	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_FD | OPT_NOISE, argc, argv, help);
+	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_FD | OPT_NOISE |
+				   OPT_AT, argc, argv, help);
 	int operands = argc - options.first_operand;
 
 	if (status >= 0)

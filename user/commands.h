@@ -12,6 +12,7 @@ struct command {
 int cmd_watch(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_who(int argc, char **argv);
+int cmd_history(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 
 #endif

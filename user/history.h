@@ -49,6 +49,7 @@
 
 #define HISTORY_DEFAULT_DB "/var/lib/tapwatch/history.db"
 #define HISTORY_HASH_LEN 32
+#define HISTORY_HEARTBEAT_S 10	/* the recorder notes at least so often that it is alive, also when nothing happens */
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
@@ -138,6 +139,11 @@ int history_boots(struct history_reader *r, struct history_boot **boots, size_t 
  * one that ended without its differences being told.
  */
 int history_snapshot(struct history_reader *r, uint64_t seq, uint64_t *from, history_fn fn, void *ctx);
+
+/*
+ * The namespaces that processes of this number were in, each once or more. 0; what fn returned; a negative errno.
+ */
+int history_process_netns(struct history_reader *r, uint32_t pid, int (*fn)(void *ctx, uint32_t inode), void *ctx);
 
 /*
  * What is known about the command line of a process, up to 4 KiB, arguments

@@ -375,6 +375,21 @@ static int each_by_name(struct history_reader *r, const struct history_query *q,
 	return ret;
 }
 
+int history_process_netns(struct history_reader *r, uint32_t pid, int (*fn)(void *ctx, uint32_t inode), void *ctx)
+{
+	sqlite3_stmt *stmt;
+	int ret = sqlite3_prepare_v2(r->db, "SELECT DISTINCT n.inode FROM process p JOIN netns n ON n.id = p.netns "
+				     "WHERE p.pid = ? AND n.inode", -1, &stmt, NULL), step;
+
+	if (ret != SQLITE_OK)
+		return history_errno(r->db, ret);
+	sqlite3_bind_int64(stmt, 1, pid);
+	while (!ret && (step = sqlite3_step(stmt)) != SQLITE_DONE)
+		ret = step == SQLITE_ROW ? fn(ctx, (uint32_t)sqlite3_column_int64(stmt, 0)) : history_errno(r->db, step);
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
 int history_each(struct history_reader *r, const struct history_query *q, history_fn fn, void *ctx)
 {
 	int64_t first;

@@ -29,7 +29,7 @@
 
 #define BATCH_EVENTS	16384			/* more are committed at once: bounds the log and what a failure takes */
 #define CHECKPOINT_PAGES 4000			/* 16 MB of log */
-#define HEARTBEAT_NS	(10 * NSEC_PER_SEC)	/* between two notes that nothing happened */
+#define HEARTBEAT_NS	(HISTORY_HEARTBEAT_S * NSEC_PER_SEC)
 #define RETRY_NS	NSEC_PER_SEC
 #define ROOM_TO_RESUME	(4 << 20)		/* bytes free before a full disk is tried again */
 

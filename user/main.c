@@ -14,6 +14,7 @@ static const struct command commands[] = {
 	{ "watch", cmd_watch, "print what exists, then every change as it happens (the default)" },
 	{ "list", cmd_list, "print the present bindings once" },
 	{ "who", cmd_who, "which processes hold an interface, and through which fds" },
+	{ "history", cmd_history, "what was recorded: events by time, device, process, …" },
 	{ "check", cmd_check, "what this kernel and these privileges allow" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
