@@ -39,10 +39,21 @@ unit_history := $(HISTORY_SOURCES) out_json $(unit_bindings) escape event proces
 UNIT_TESTS := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))
 UNIT_PROGRAMS := $(UNIT_TESTS:%=build/tests/test_%)
 
+# Many tests are made of the same sources: each is compiled once.
+build/san/%.o: user/%.c | build/san
+	$(call say,CC,$@)
+	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<
+build/san/%.o: tests/unit/%.c | build/san
+	$(call say,CC,$@)
+	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<
+build/san:
+	$(Q)mkdir -p $@
+-include $(wildcard build/san/*.d)
+
 .SECONDEXPANSION:
-build/tests/test_%: tests/unit/test_%.c $$(foreach s,$$(unit_$$*),user/$$(s).c) $(wildcard tests/unit/*.h user/*.h bpf/tapwatch.h) | build/tests
+$(UNIT_PROGRAMS): build/tests/test_%: build/san/test_%.o $$(foreach s,$$(unit_$$*),build/san/$$(s).o) | build/tests
 	$(call say,TEST,$@)
-	$(Q)$(CC) $(UNIT_CFLAGS) -o $@ $(filter %.c,$^) $(UNIT_LDLIBS)
+	$(Q)$(CC) $(UNIT_CFLAGS) -o $@ $^ $(UNIT_LDLIBS)
 
 # Fixtures of the live tests. tap32 is a 32-bit program without libc: no multilib packages.
 HELPERS := build/tests/tapfix build/tests/tap32 build/tests/busy_target build/tests/seccomp_target \
