@@ -13,6 +13,8 @@ int cmd_watch(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_who(int argc, char **argv);
 int cmd_history(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 
 #endif

@@ -164,8 +164,13 @@ struct history_head {
 };
 int history_head(struct history_reader *r, struct history_head *head);
 
-/* For carrying the ids of files on: salted hash of the kernel address that the file had; 0 unknown. */
-uint64_t history_file_address(struct history_reader *r, uint64_t file_id);
+/*
+ * For carrying the ids of files on: salted hashes of the kernel addresses that
+ * files had, of all files of the last segment (the living ones are among
+ * them); of one file the last one given counts.
+ */
+int history_file_addresses(struct history_reader *r,
+			   int (*fn)(void *ctx, uint64_t file_id, uint64_t address), void *ctx);
 uint64_t history_hash_address(struct history_reader *r, uint64_t addr);
 
 /* ---- writing ---------------------------------------------------------------------------- */

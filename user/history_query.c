@@ -138,20 +138,32 @@ uint64_t history_hash_address(struct history_reader *r, uint64_t addr)
 	return salt(r, key) ? 0 : history_salted_address(key, addr);
 }
 
-/* The file's last row: of the youngest ones, for there is no index. */
-uint64_t history_file_address(struct history_reader *r, uint64_t file_id)
+int history_file_addresses(struct history_reader *r,
+			   int (*fn)(void *ctx, uint64_t file_id, uint64_t address), void *ctx)
 {
 	sqlite3_stmt *stmt;
-	uint64_t address = 0;
+	int64_t from = 0;
+	int ret = 0, step;
 
-	if (sqlite3_prepare_v2(r->db, "SELECT address FROM file WHERE number = ? ORDER BY id DESC LIMIT 1", -1, &stmt, NULL) !=
-	    SQLITE_OK)
-		return 0;
-	sqlite3_bind_int64(stmt, 1, (int64_t)file_id);
-	if (sqlite3_step(stmt) == SQLITE_ROW)
-		address = (uint64_t)sqlite3_column_int64(stmt, 0);
+	/* ids of a segment mark: the first one of each table */
+	if (sqlite3_prepare_v2(r->db, "SELECT ids FROM mark WHERE kind = 0 ORDER BY id DESC LIMIT 1", -1, &stmt, NULL) ==
+	    SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
+		const char *ids = (const char *)sqlite3_column_text(stmt, 0);
+
+		for (int t = 0; ids && t < T_FILE; t++)
+			ids = strchr(ids, ' ') ? strchr(ids, ' ') + 1 : NULL;
+		from = ids ? strtoll(ids, NULL, 10) : 0;
+	}
 	sqlite3_finalize(stmt);
-	return address;
+	if (sqlite3_prepare_v2(r->db, "SELECT number, address FROM file WHERE id >= ? AND address IS NOT NULL ORDER BY id", -1,
+			       &stmt, NULL) != SQLITE_OK)
+		return history_errno(r->db, sqlite3_errcode(r->db));
+	sqlite3_bind_int64(stmt, 1, from);
+	while (!ret && (step = sqlite3_step(stmt)) != SQLITE_DONE)
+		ret = step == SQLITE_ROW ? fn(ctx, (uint64_t)sqlite3_column_int64(stmt, 0),
+					      (uint64_t)sqlite3_column_int64(stmt, 1)) : history_errno(r->db, step);
+	sqlite3_finalize(stmt);
+	return ret;
 }
 
 /* --- events ---------------------------------------------------------------------------------------- */

@@ -539,8 +539,16 @@ int reader_entry(struct history_reader *r, const struct value *mark, const struc
 size_t history_cmdline(struct history_reader *r, const char **cmdline)
 {
 	struct value ref = value_known((uint64_t)r->decoded->cmdline);
-	size_t len;
+	size_t len, to = 0;
+	char *line = (char *)text(r, &ref, &len);
 
-	*cmdline = text(r, &ref, &len);
-	return *cmdline ? len : 0;
+	*cmdline = line;
+	/* encode_cmdline() undone, in place: it only gets shorter */
+	for (size_t i = 0; line && i < len; i++) {
+		bool escaped = line[i] == '\\' && i + 1 < len;
+
+		i += escaped;
+		line[to++] = escaped && line[i] == 'n' ? '\n' : !escaped && line[i] == ' ' ? '\0' : line[i];
+	}
+	return to;
 }

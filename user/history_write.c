@@ -252,16 +252,27 @@ static void encode_role(struct history *h, const struct process_info *info, stru
 	v[PROCESS_VM_START] = value_known(info->vm_start_ns);
 }
 
-/* NULs between arguments, none at the end. */
+/*
+ * As one who queries the table can read it: a blank between arguments; blanks,
+ * newlines and backslashes inside of one after a backslash (a newline as \n).
+ */
 static struct value encode_cmdline(struct history *h, const struct process_info *info)
 {
-	size_t len = info && info->cmdline ? info->cmdline_len : 0;
+	char line[2 * PROCESS_CMDLINE_KEPT];
+	size_t len = info && info->cmdline ? info->cmdline_len : 0, to = 0;
 
 	if (len > PROCESS_CMDLINE_KEPT)
 		len = PROCESS_CMDLINE_KEPT;
 	while (len && !info->cmdline[len - 1])
 		len--;
-	return dict_text(h, len ? info->cmdline : NULL, len);
+	for (size_t i = 0; i < len; i++) {
+		char c = info->cmdline[i];
+
+		if (c == ' ' || c == '\n' || c == '\\')
+			line[to++] = '\\';
+		line[to++] = c == '\n' ? 'n' : c ? c : ' ';
+	}
+	return dict_text(h, line, to);
 }
 
 /* `fresh`: it has passed through exec: another command line, whatever else agrees. */

@@ -314,6 +314,10 @@ static int open_parts(struct live *l, char *err, size_t errsize)
 		snprintf(err, errsize, "cannot start: %s", strerror(errno ? errno : ENOMEM));
 		return errno ? -errno : -ENOMEM;
 	}
+	if (l->options.first_device && l->options.first_file)
+		bindings_ids_from(l->b, l->options.first_device, l->options.first_file);
+	if (l->options.ids)
+		bindings_id_source(l->b, l->options.ids);
 	ret = tracer_open(&l->t, &options, err, errsize);
 	if (ret)
 		return ret;

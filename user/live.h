@@ -19,6 +19,8 @@ struct live_options {
 	enum backend backend;
 	enum seed_backend seed;
 	size_t ring_bytes;		/* 0: default */
+	const struct bindings_id_source *ids;	/* NULL: all objects get new ids */
+	uint64_t first_device, first_file;	/* first new ids; 0: 1 */
 };
 
 struct live;

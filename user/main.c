@@ -15,6 +15,8 @@ static const struct command commands[] = {
 	{ "list", cmd_list, "print the present bindings once" },
 	{ "who", cmd_who, "which processes hold an interface, and through which fds" },
 	{ "history", cmd_history, "what was recorded: events by time, device, process, …" },
+	{ "record", cmd_record, "write every event to the history database" },
+	{ "verify", cmd_verify, "check the history database's hash chain" },
 	{ "check", cmd_check, "what this kernel and these privileges allow" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

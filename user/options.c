@@ -14,7 +14,7 @@
 
 enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATION, LONG_HELP, LONG_LIST_COLUMNS,
        LONG_FD, LONG_SNAPSHOT_SEED, LONG_AT, LONG_DB, LONG_LINES, LONG_REVERSE, LONG_NOHEADINGS, LONG_AFTER_CURSOR,
-       LONG_SHOW_CURSOR, LONG_CURSOR_FILE };
+       LONG_SHOW_CURSOR, LONG_CURSOR_FILE, LONG_KEEP, LONG_MAX_SIZE, LONG_GROUP, LONG_JOURNAL, LONG_ANCHOR };
 
 #define OPT_EVENTS	(1u << 31) /* options_parse(): those who filter what happens */
 
@@ -46,7 +46,12 @@ static const struct spec {
 	{ "after-cursor", LONG_AFTER_CURSOR, "CURSOR", OPT_HISTORY, "only what comes after what the cursor stands for", 0 },
 	{ "show-cursor", LONG_SHOW_CURSOR, NULL, OPT_HISTORY, "tell the cursor of the last event at the end", 0 },
 	{ "cursor-file", LONG_CURSOR_FILE, "FILE", OPT_HISTORY, "after the cursor in FILE, which then gets the new one", 0 },
-	{ "db", LONG_DB, "FILE", OPT_AT | OPT_HISTORY, "the history (" HISTORY_DEFAULT_DB ")", 0 },
+	{ "db", LONG_DB, "FILE", OPT_AT | OPT_HISTORY | OPT_DB, "the history (" HISTORY_DEFAULT_DB ")", 0 },
+	{ "keep", LONG_KEEP, "TIME", OPT_RECORD, "remove what is older: 90d, 12h, 2w, 1y", 0 },
+	{ "max-size", LONG_MAX_SIZE, "SIZE", OPT_RECORD, "remove the oldest so that the database is no larger: 500M, 2G", 0 },
+	{ "group", LONG_GROUP, "NAME", OPT_RECORD, "this group may read the database, too", 0 },
+	{ "journal", LONG_JOURNAL, NULL, OPT_RECORD, "send each event to the systemd journal as well", 0 },
+	{ "anchor", LONG_ANCHOR, "[SEQ:]HASH", OPT_VERIFY, "a head noted earlier: it has to be in the chain", 0 },
 	{ "fd", LONG_FD, "PID:FD", OPT_FD, "the reverse question: what is this fd of that process?", 0 },
 	{ "output", 'o', "COLS", OPT_COLUMNS, "these columns; +COLS: these after the usual ones", 0 },
 	{ "list-columns", LONG_LIST_COLUMNS, NULL, OPT_COLUMNS, "what columns there are", 0 },
@@ -191,6 +196,67 @@ static int add_filters(struct options *o, const char *command, const struct word
 }
 
 /* Those of the history. -1 to go on, or an exit status. */
+/* A number and a unit of the table, without anything else. 0 or -EINVAL. */
+struct unit {
+	const char *word;
+	uint64_t factor;
+};
+
+static int parse_units(const char *word, const struct unit *units, size_t n, uint64_t *value)
+{
+	char *end;
+	unsigned long long number;
+
+	errno = 0;
+	number = strtoull(word, &end, 10);
+	if (errno || end == word || *word < '0' || *word > '9' || !number)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(end, units[i].word))
+			continue;
+		*value = number * units[i].factor;
+		return number > INT64_MAX / units[i].factor ? -EINVAL : 0;
+	}
+	return -EINVAL;
+}
+
+#define NSEC 1000000000ULL
+#define SMALLEST_DB (4 << 20)
+
+static int take_record_option(struct options *o, const char *command, int code, const char *value)
+{
+	static const struct unit times[] = {
+		{ "s", NSEC }, { "min", 60 * NSEC }, { "h", 3600 * NSEC }, { "d", 86400 * NSEC }, { "w", 7 * 86400 * NSEC },
+		{ "y", 31557600 * NSEC },
+	};
+	static const struct unit sizes[] = {
+		{ "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { "T", 1ULL << 40 },
+	};
+
+	switch (code) {
+	case LONG_KEEP:
+		if (parse_units(value, times, sizeof(times) / sizeof(times[0]), &o->keep_ns))
+			return usage_error(command, "'%s' is no time to keep: give for example 90d, 12h, 2w or 1y", value);
+		break;
+	case LONG_MAX_SIZE:
+		if (parse_units(value, sizes, sizeof(sizes) / sizeof(sizes[0]), &o->max_bytes))
+			return usage_error(command, "'%s' is no size: give for example 500M or 2G", value);
+		if (o->max_bytes < SMALLEST_DB)
+			return usage_error(command, "--max-size is at least 4M");
+		break;
+	case LONG_GROUP:
+		o->group = value;
+		break;
+	case LONG_JOURNAL:
+		o->journal = true;
+		break;
+	case LONG_ANCHOR:
+		o->anchor = value;
+		break;
+	}
+	return -1;
+}
+
 static int take_history_option(struct options *o, const char *command, int code, const char *value)
 {
 	switch (code) {
@@ -224,6 +290,8 @@ static int take_history_option(struct options *o, const char *command, int code,
 	case LONG_DB:
 		o->db = value;
 		break;
+	default:
+		return take_record_option(o, command, code, value);
 	}
 	return -1;
 }

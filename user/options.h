@@ -22,6 +22,9 @@
 #define OPT_FD		(1u << 9)  /* --fd */
 #define OPT_AT		(1u << 10) /* --at, --db */
 #define OPT_HISTORY	(1u << 11) /* what to take of the history, and how; filters are for the past */
+#define OPT_DB		(1u << 12) /* --db alone */
+#define OPT_RECORD	(1u << 13) /* --keep, --max-size, --group, --journal */
+#define OPT_VERIFY	(1u << 14) /* --anchor */
 
 struct options {
 	struct filter *filter;
@@ -38,6 +41,10 @@ struct options {
 	const char *boot;	/* of --boot; "" for the last; NULL: not given */
 	const char *after_cursor, *cursor_file;
 	bool show_cursor;
+	uint64_t keep_ns, max_bytes;	/* 0: not given */
+	const char *group;	/* NULL: not given */
+	const char *anchor;	/* NULL: not given */
+	bool journal;
 	enum backend backend;
 	enum seed_backend seed;
 	uint64_t duration_ns;	/* 0: until a signal */

@@ -68,9 +68,9 @@ static void on_change(void *ctx, const struct change *c)
 	if (c->task) {
 		snprintf(box->exe, sizeof(box->exe), "/usr/bin/prog%u", c->task->pid);
 		box->info = (struct process_info){ .exe = box->exe, .cgroup = "/a/b", .user = "root" };
-		snprintf(box->cmdline, sizeof(box->cmdline), "prog%c-x%c%u", 0, 0, c->task->pid);
+		snprintf(box->cmdline, sizeof(box->cmdline), "pr\\g%c-x\n %c%u", 0, 0, c->task->pid);
 		box->info.cmdline = box->cmdline;
-		box->info.cmdline_len = 12;
+		box->info.cmdline_len = 14;
 		if (box->vm) {
 			box->machine = (struct vm){ .role = ROLE_VM, .type = "qemu", .name = (char *)box->vm };
 			box->info.vm = &box->machine;
@@ -332,8 +332,8 @@ static void test_cmdline(void **state)
 	history_commit(box->h);
 	r = reader(box);
 	assert_int_equal(history_event(r, 1, &event), 0);
-	assert_int_equal(history_cmdline(r, &text), 11);
-	assert_memory_equal(text, "prog\0-x\0" "101", 11);
+	assert_int_equal(history_cmdline(r, &text), 13);
+	assert_memory_equal(text, "pr\\g\0-x\n \0" "101", 13);
 	assert_int_equal(history_event(r, 1000, &event), -ENOENT);
 	history_reader_close(r);
 }
@@ -475,13 +475,20 @@ static void test_time(void **state)
 	history_reader_close(r);
 }
 
+static int note_address(void *ctx, uint64_t file_id, uint64_t address)
+{
+	if (file_id == 3)
+		*(uint64_t *)ctx = address;
+	return 0;
+}
+
 static void test_restart(void **state)
 {
 	struct box *box = *state;
 	struct history_query query = { 0 };
 	struct history_reader *r;
 	struct history_head head;
-	uint64_t address;
+	uint64_t address = 0;
 
 	life(box, 0, 1);
 	history_close(box->h);
@@ -499,7 +506,7 @@ static void test_restart(void **state)
 	assert_int_equal(head.file_id, 4);
 	assert_int_equal(head.pid, getpid());
 	assert_string_equal(head.boot_id, BOOT);
-	address = history_file_address(r, 3);
+	assert_int_equal(history_file_addresses(r, note_address, &address), 0);
 	assert_true(address);
 	assert_true(address == history_hash_address(r, 0xffff888100000002));
 	assert_true(address != 0xffff888100000002);
