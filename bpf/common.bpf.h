@@ -426,34 +426,4 @@ static __always_inline bool table_reserved(const struct files_struct *table, __u
 	return word >> (fd & 63) & 1;
 }
 
-/*
- * One hook, two ways to get it: HOOK_ENTRY(name, function, call, arguments…)
- * makes the programs fentry_name and kprobe_name, which return what the call
- * does; HOOK_EXIT(name, function, call, return value, arguments…) makes
- * fexit_name and kretprobe_name, of which only the first has arguments.
- */
-#define HOOK_ENTRY(name, function, call, ...)                 \
-	SEC("?fentry/" #function)                             \
-	int BPF_PROG(fentry_##name, __VA_ARGS__)              \
-	{                                                     \
-		return call;                                  \
-	}                                                     \
-	SEC("?kprobe/" #function)                             \
-	int BPF_KPROBE(kprobe_##name, __VA_ARGS__)            \
-	{                                                     \
-		return call;                                  \
-	}
-
-#define HOOK_EXIT(name, function, call, ret, ...)             \
-	SEC("?fexit/" #function)                              \
-	int BPF_PROG(fexit_##name, __VA_ARGS__, ret)          \
-	{                                                     \
-		return call;                                  \
-	}                                                     \
-	SEC("?kretprobe/" #function)                          \
-	int BPF_KRETPROBE(kretprobe_##name, ret)              \
-	{                                                     \
-		return call;                                  \
-	}
-
 #endif

@@ -140,10 +140,29 @@ static __always_inline int on_state_change(const struct net_device *dev)
 	return 0;
 }
 
-HOOK_ENTRY(notifier, call_netdevice_notifiers_info, on_notifier(val, BPF_CORE_READ(info, dev)),
-	   unsigned long val, struct netdev_notifier_info *info)
+SEC("?fentry/call_netdevice_notifiers_info")
+int BPF_PROG(fentry_notifier, unsigned long val, struct netdev_notifier_info *info)
+{
+	return on_notifier(val, BPF_CORE_READ(info, dev));
+}
 
-HOOK_ENTRY(state_change, netdev_state_change, on_state_change(dev), struct net_device *dev)
+SEC("?fentry/netdev_state_change")
+int BPF_PROG(fentry_state_change, struct net_device *dev)
+{
+	return on_state_change(dev);
+}
+
+SEC("?kprobe/call_netdevice_notifiers_info")
+int BPF_KPROBE(kprobe_notifier, unsigned long val, struct netdev_notifier_info *info)
+{
+	return on_notifier(val, BPF_CORE_READ(info, dev));
+}
+
+SEC("?kprobe/netdev_state_change")
+int BPF_KPROBE(kprobe_state_change, struct net_device *dev)
+{
+	return on_state_change(dev);
+}
 
 /*
  * A second witness of moves. The registration in the new namespace tells the
@@ -163,6 +182,26 @@ static __always_inline int on_move(const struct net_device *dev)
 	return 0;
 }
 
-HOOK_ENTRY(move, __dev_change_net_namespace, on_move(dev), struct net_device *dev)
+SEC("?fentry/__dev_change_net_namespace")
+int BPF_PROG(fentry_move, struct net_device *dev)
+{
+	return on_move(dev);
+}
 
-HOOK_ENTRY(move_old, dev_change_net_namespace, on_move(dev), struct net_device *dev)
+SEC("?fentry/dev_change_net_namespace")
+int BPF_PROG(fentry_move_old, struct net_device *dev)
+{
+	return on_move(dev);
+}
+
+SEC("?kprobe/__dev_change_net_namespace")
+int BPF_KPROBE(kprobe_move, struct net_device *dev)
+{
+	return on_move(dev);
+}
+
+SEC("?kprobe/dev_change_net_namespace")
+int BPF_KPROBE(kprobe_move_old, struct net_device *dev)
+{
+	return on_move(dev);
+}

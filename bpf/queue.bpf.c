@@ -31,7 +31,17 @@ static __always_inline int on_open(const struct file *file)
 	return 0;
 }
 
-HOOK_ENTRY(open, tun_chr_open, on_open(file), struct inode *inode, struct file *file)
+SEC("?fentry/tun_chr_open")
+int BPF_PROG(fentry_open, struct inode *inode, struct file *file)
+{
+	return on_open(file);
+}
+
+SEC("?kprobe/tun_chr_open")
+int BPF_KPROBE(kprobe_open, struct inode *inode, struct file *file)
+{
+	return on_open(file);
+}
 
 static __always_inline int on_close_enter(const struct file *file)
 {
@@ -67,13 +77,53 @@ static __always_inline int on_close_exit(void)
 	return 0;
 }
 
-HOOK_ENTRY(tap_close, tap_release, on_close_enter(file), struct inode *inode, struct file *file)
+SEC("?fentry/tap_release")
+int BPF_PROG(fentry_tap_close, struct inode *inode, struct file *file)
+{
+	return on_close_enter(file);
+}
 
-HOOK_EXIT(tap_close, tap_release, on_close_exit(), long ret, struct inode *inode, struct file *file)
+SEC("?fexit/tap_release")
+int BPF_PROG(fexit_tap_close, struct inode *inode, struct file *file)
+{
+	return on_close_exit();
+}
 
-HOOK_ENTRY(close, tun_chr_close, on_close_enter(file), struct inode *inode, struct file *file)
+SEC("?kprobe/tap_release")
+int BPF_KPROBE(kprobe_tap_close, struct inode *inode, struct file *file)
+{
+	return on_close_enter(file);
+}
 
-HOOK_EXIT(close, tun_chr_close, on_close_exit(), long ret, struct inode *inode, struct file *file)
+SEC("?kretprobe/tap_release")
+int BPF_KRETPROBE(kretprobe_tap_close)
+{
+	return on_close_exit();
+}
+
+SEC("?fentry/tun_chr_close")
+int BPF_PROG(fentry_close, struct inode *inode, struct file *file)
+{
+	return on_close_enter(file);
+}
+
+SEC("?fexit/tun_chr_close")
+int BPF_PROG(fexit_close, struct inode *inode, struct file *file)
+{
+	return on_close_exit();
+}
+
+SEC("?kprobe/tun_chr_close")
+int BPF_KPROBE(kprobe_close, struct inode *inode, struct file *file)
+{
+	return on_close_enter(file);
+}
+
+SEC("?kretprobe/tun_chr_close")
+int BPF_KRETPROBE(kretprobe_close)
+{
+	return on_close_exit();
+}
 
 /*
  * Where tun_chr_close cannot be hooked: the end of any open file, filtered.
@@ -162,18 +212,54 @@ out:
 }
 
 /* __tun_chr_ioctl is the common body of tun_chr_ioctl and its compat twin, not inlined on any kernel seen. */
-HOOK_ENTRY(ioctl, __tun_chr_ioctl, on_ioctl_enter(file, cmd, arg),
-	   struct file *file, unsigned int cmd, unsigned long arg)
+SEC("?fentry/__tun_chr_ioctl")
+int BPF_PROG(fentry_ioctl, struct file *file, unsigned int cmd, unsigned long arg, int ifreq_len)
+{
+	return on_ioctl_enter(file, cmd, arg);
+}
 
-HOOK_EXIT(ioctl, __tun_chr_ioctl, on_ioctl_exit(ret),
-	  long ret, struct file *file, unsigned int cmd, unsigned long arg, int ifreq_len)
+SEC("?fexit/__tun_chr_ioctl")
+int BPF_PROG(fexit_ioctl, struct file *file, unsigned int cmd, unsigned long arg, int ifreq_len, long ret)
+{
+	return on_ioctl_exit(ret);
+}
+
+SEC("?kprobe/__tun_chr_ioctl")
+int BPF_KPROBE(kprobe_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return on_ioctl_enter(file, cmd, arg);
+}
+
+SEC("?kretprobe/__tun_chr_ioctl")
+int BPF_KRETPROBE(kretprobe_ioctl, long ret)
+{
+	return on_ioctl_exit(ret);
+}
 
 /* Where a compiler inlined the common body: the wrapper that native callers pass. */
-HOOK_ENTRY(ioctl_outer, tun_chr_ioctl, on_ioctl_enter(file, cmd, arg),
-	   struct file *file, unsigned int cmd, unsigned long arg)
+SEC("?fentry/tun_chr_ioctl")
+int BPF_PROG(fentry_ioctl_outer, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return on_ioctl_enter(file, cmd, arg);
+}
 
-HOOK_EXIT(ioctl_outer, tun_chr_ioctl, on_ioctl_exit(ret),
-	  long ret, struct file *file, unsigned int cmd, unsigned long arg)
+SEC("?fexit/tun_chr_ioctl")
+int BPF_PROG(fexit_ioctl_outer, struct file *file, unsigned int cmd, unsigned long arg, long ret)
+{
+	return on_ioctl_exit(ret);
+}
+
+SEC("?kprobe/tun_chr_ioctl")
+int BPF_KPROBE(kprobe_ioctl_outer, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return on_ioctl_enter(file, cmd, arg);
+}
+
+SEC("?kretprobe/tun_chr_ioctl")
+int BPF_KRETPROBE(kretprobe_ioctl_outer, long ret)
+{
+	return on_ioctl_exit(ret);
+}
 
 /* --- macvtap and ipvtap: TUNSETQUEUE is told by no notifier --- */
 
@@ -229,10 +315,29 @@ static __always_inline int on_tap_ioctl_exit(long ret)
 	return 0;
 }
 
-HOOK_ENTRY(tap_ioctl, tap_ioctl, on_tap_ioctl_enter(file, cmd), struct file *file, unsigned int cmd)
+SEC("?fentry/tap_ioctl")
+int BPF_PROG(fentry_tap_ioctl, struct file *file, unsigned int cmd)
+{
+	return on_tap_ioctl_enter(file, cmd);
+}
 
-HOOK_EXIT(tap_ioctl, tap_ioctl, on_tap_ioctl_exit(ret),
-	  long ret, struct file *file, unsigned int cmd, unsigned long arg)
+SEC("?fexit/tap_ioctl")
+int BPF_PROG(fexit_tap_ioctl, struct file *file, unsigned int cmd, unsigned long arg, long ret)
+{
+	return on_tap_ioctl_exit(ret);
+}
+
+SEC("?kprobe/tap_ioctl")
+int BPF_KPROBE(kprobe_tap_ioctl, struct file *file, unsigned int cmd)
+{
+	return on_tap_ioctl_enter(file, cmd);
+}
+
+SEC("?kretprobe/tap_ioctl")
+int BPF_KRETPROBE(kretprobe_tap_ioctl, long ret)
+{
+	return on_tap_ioctl_exit(ret);
+}
 
 /* --- vhost-net: a queue that it took lives without any fd --- */
 
@@ -293,19 +398,43 @@ static __always_inline int on_vhost_exit(long ret)
 	return 0;
 }
 
-HOOK_ENTRY(vhost, vhost_net_ioctl, on_vhost_enter(file, cmd, arg),
-	   struct file *file, unsigned int cmd, unsigned long arg)
+SEC("?fentry/vhost_net_ioctl")
+int BPF_PROG(fentry_vhost, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return on_vhost_enter(file, cmd, arg);
+}
 
-HOOK_EXIT(vhost, vhost_net_ioctl, on_vhost_exit(ret),
-	  long ret, struct file *file, unsigned int cmd, unsigned long arg)
+SEC("?fexit/vhost_net_ioctl")
+int BPF_PROG(fexit_vhost, struct file *file, unsigned int cmd, unsigned long arg, long ret)
+{
+	return on_vhost_exit(ret);
+}
 
-static __always_inline int on_vhost_release(const struct file *file)
+SEC("?fentry/vhost_net_release")
+int BPF_PROG(fentry_vhost_release, struct inode *inode, struct file *file)
 {
 	vhost_tell((__u64)file, 0, 0, TW_F_VHOST_GONE);
 	return 0;
 }
 
-HOOK_ENTRY(vhost_release, vhost_net_release, on_vhost_release(file), struct inode *inode, struct file *file)
+SEC("?kprobe/vhost_net_ioctl")
+int BPF_KPROBE(kprobe_vhost, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return on_vhost_enter(file, cmd, arg);
+}
+
+SEC("?kretprobe/vhost_net_ioctl")
+int BPF_KRETPROBE(kretprobe_vhost, long ret)
+{
+	return on_vhost_exit(ret);
+}
+
+SEC("?kprobe/vhost_net_release")
+int BPF_KPROBE(kprobe_vhost_release, struct inode *inode, struct file *file)
+{
+	vhost_tell((__u64)file, 0, 0, TW_F_VHOST_GONE);
+	return 0;
+}
 
 /* A module that brings more functions to hook: user space attaches afresh. */
 SEC("?tp_btf/module_load")

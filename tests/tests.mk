@@ -4,6 +4,7 @@
 # make test-unit    unit tests only (no root, no kernel)
 # make test-live    live tests on this kernel (root)
 # make test-vm      live tests on the kernels of tests/vm/kernels
+# make chaos        random operations, see below; not part of make test, but a short run of it is
 # make fuzz         fuzzers, five minutes each; not part of make test
 # One at a time: prove build/t/NAME.t, after make tests
 
@@ -57,7 +58,7 @@ $(UNIT_PROGRAMS): build/tests/test_%: build/san/test_%.o $$(foreach s,$$(unit_$$
 
 # Fixtures of the live tests. tap32 is a 32-bit program without libc: no multilib packages.
 HELPERS := build/tests/tapfix build/tests/tap32 build/tests/busy_target build/tests/seccomp_target \
-	build/tests/tables_target build/tests/seed_dump
+	build/tests/tables_target build/tests/seed_dump build/tests/chaos
 build/tests/busy_target build/tests/seccomp_target build/tests/tables_target: build/tests/%: tests/helpers/%.c | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -pthread -o $@ $<
@@ -71,6 +72,11 @@ build/tests/tapfix: tests/helpers/tapfix.c | build/tests
 build/tests/tap32: tests/helpers/tap32.c | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) -m32 -static -nostdlib -ffreestanding -fno-stack-protector -O1 -Wall -Wextra -o $@ $<
+# Static and at fixed addresses: it execs itself a lot, and its processes share pointers.
+build/tests/chaos: $(wildcard tests/chaos/*.c) tests/chaos/chaos.h | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -pthread -static -no-pie \
+		-o $@ $(filter %.c,$^)
 
 # Live tests in C against the modules themselves
 build/tests/test_rtnl: tests/live/test_rtnl.c user/rtnl.c user/rtnl_monitor.c user/netns.c | build/tests
@@ -80,7 +86,7 @@ build/tests/test_rtnl: tests/live/test_rtnl.c user/rtnl.c user/rtnl_monitor.c us
 build/tests:
 	$(Q)mkdir -p $@
 
-.PHONY: tests test test-unit test-live test-vm
+.PHONY: tests test test-unit test-live test-vm chaos
 tests: tapwatch $(UNIT_PROGRAMS) $(HELPERS) build/tests/test_rtnl
 	$(Q)tests/plan
 
@@ -93,6 +99,12 @@ test-live: tests
 	$(Q)tests/run live
 test-vm: tests
 	$(Q)tests/run vm
+
+# Random operations: make chaos OPS=200000 SEED=17 BACKEND=fentry EVERY=1000 [OVERFLOW=1] [KERNEL=6.12]
+chaos: tests
+	$(Q)$(if $(KERNEL),tests/vm/run --timeout 86400 --env TW_TIMEOUT_FACTOR=12 --share /tmp $(KERNEL) --) \
+		tests/live/chaos.py --verbose --ops $(or $(OPS),20000) --every $(or $(EVERY),500) \
+		--backend $(or $(BACKEND),auto) $(if $(SEED),--seed $(SEED)) $(if $(OVERFLOW),--overflow)
 
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
