@@ -16,7 +16,8 @@ UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
 
 # Which sources each unit test is made of, beside its own.
 VM_SOURCES := vm vm_qemu vm_cloud_hypervisor vm_firecracker vm_crosvm vm_other vm_roles
-OUT_SOURCES := escape event process netns names $(VM_SOURCES)
+EVENT_SOURCES := event machines vm_track table process netns $(VM_SOURCES)
+OUT_SOURCES := escape names $(EVENT_SOURCES)
 unit_bindings := bindings bindings_chain bindings_dev bindings_fd bindings_file bindings_ioctl bindings_scan table names
 unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
@@ -25,17 +26,18 @@ unit_when := when escape
 unit_cursor := cursor
 unit_process := process $(VM_SOURCES)
 unit_vm := escape $(VM_SOURCES)
+unit_vm_track := vm_track table process names $(VM_SOURCES)
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
 unit_journal := journal out_json out_text $(OUT_SOURCES)
 unit_netns := netns
 unit_proc_scan := proc_scan inject netns
 unit_labels := labels netns
-unit_rows := rows labels filter $(unit_bindings) escape event process netns $(VM_SOURCES)
-unit_replay := replay rows labels $(unit_bindings) escape event process netns $(VM_SOURCES)
-unit_fields := fields out_table rows labels out_json $(unit_bindings) escape event process netns $(VM_SOURCES)
+unit_rows := rows labels filter $(unit_bindings) escape $(EVENT_SOURCES)
+unit_replay := replay rows labels $(unit_bindings) escape $(EVENT_SOURCES)
+unit_fields := fields out_table rows labels out_json $(unit_bindings) escape $(EVENT_SOURCES)
 HISTORY_SOURCES := $(patsubst user/%.c,%,$(wildcard user/history_*.c))
-unit_history := $(HISTORY_SOURCES) out_json $(unit_bindings) escape event process netns $(VM_SOURCES)
+unit_history := $(HISTORY_SOURCES) out_json $(unit_bindings) escape $(EVENT_SOURCES)
 
 UNIT_TESTS := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))
 UNIT_PROGRAMS := $(UNIT_TESTS:%=build/tests/test_%)

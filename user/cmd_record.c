@@ -23,6 +23,7 @@
 #include "event.h"
 #include "history.h"
 #include "journal.h"
+#include "machines.h"
 #include "netns.h"
 #include "notify.h"
 #include "options.h"
@@ -83,14 +84,26 @@ static void on_change(void *ctx, const struct change *change)
 	struct record *r = ctx;
 	struct event event;
 
-	/* what exists is compared with the past when all of it is known */
+	/* what exists is compared with the past when all of it is known; but whose it is, is learnt here */
 	if (!r->started) {
 		if (change->event == EV_READY)
 			r->ready_ns = change->time_ns;
+		else
+			stream_event(&r->stream, change, &event);
 		return;
 	}
 	stream_event(&r->stream, change, &event);
 	put(r, &event);
+	if (event_follow(&r->stream.context, &event))
+		put(r, &event);
+}
+
+static void put_ended_machines(struct record *r)
+{
+	struct event event;
+
+	while (event_machine_ended(&r->stream.context, &event))
+		put(r, &event);
 }
 
 static const struct process_info *describe(void *ctx, const struct tw_task *task)
@@ -358,7 +371,7 @@ static int resume(struct record *r)
 
 /* --- waiting --------------------------------------------------------------------------------------------------- */
 
-enum { ON_LIVE, ON_HISTORY, ON_SIGNAL, ON_WATCHDOG, ON_END };
+enum { ON_LIVE, ON_MACHINES, ON_HISTORY, ON_SIGNAL, ON_WATCHDOG, ON_END };
 
 struct waits {
 	int epoll, signals, watchdog, end;
@@ -402,6 +415,8 @@ static int loop(struct record *r, struct waits *w)
 			end |= take(r, w, events[i].data.u32);
 		/* also before the end: what happened before it is recorded */
 		err = live_poll(r->stream.live, 0);
+		if (!err)
+			put_ended_machines(r);
 		history_work(r->history, live_bindings(r->stream.live));
 		if (!err)
 			err = resume(r);
@@ -427,6 +442,8 @@ static int open_waits(struct record *r, struct waits *w)
 	if (w->epoll < 0)
 		return -errno;
 	err = stream_wait_for(w->epoll, live_fd(r->stream.live), EPOLLIN, ON_LIVE);
+	if (!err)
+		err = stream_wait_for(w->epoll, machines_fd(r->stream.context.machines), EPOLLIN, ON_MACHINES);
 	if (!err)
 		err = stream_wait_for(w->epoll, history_fd(r->history), EPOLLIN, ON_HISTORY);
 	if (!err)

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "diag.h"
 #include "event.h"
+#include "machines.h"
 #include "netns.h"
 #include "options.h"
 #include "out.h"
@@ -32,6 +33,17 @@ struct watch {
 
 /* --- output --- */
 
+static void print_event(struct watch *w, const struct event *event)
+{
+	if (w->write_error || !filter_match(w->options.filter, event))
+		return;
+	if (event->change->event == EV_READY && w->options.quiet && !w->options.json)
+		return;
+	w->write_error = w->options.json ? out_json(stdout, event) : out_text(&w->text, stdout, event);
+	if (!w->write_error && fflush(stdout))
+		w->write_error = -errno;
+}
+
 static void on_change(void *ctx, const struct change *change)
 {
 	struct watch *w = ctx;
@@ -40,13 +52,17 @@ static void on_change(void *ctx, const struct change *change)
 	if (w->write_error)
 		return;
 	stream_event(&w->stream, change, &event);
-	if (!filter_match(w->options.filter, &event))
-		return;
-	if (change->event == EV_READY && w->options.quiet && !w->options.json)
-		return;
-	w->write_error = w->options.json ? out_json(stdout, &event) : out_text(&w->text, stdout, &event);
-	if (!w->write_error && fflush(stdout))
-		w->write_error = -errno;
+	print_event(w, &event);
+	if (event_follow(&w->stream.context, &event))
+		print_event(w, &event);
+}
+
+static void tell_ended_machines(struct watch *w)
+{
+	struct event event;
+
+	while (event_machine_ended(&w->stream.context, &event))
+		print_event(w, &event);
 }
 
 static void prepare_output(struct watch *w)
@@ -58,24 +74,26 @@ static void prepare_output(struct watch *w)
 
 /* --- waiting --- */
 
-enum { ON_LIVE, ON_SIGNAL, ON_TIMER, ON_STDOUT };
+enum { ON_LIVE, ON_MACHINES, ON_SIGNAL, ON_TIMER, ON_STDOUT };
 
 static int loop(struct watch *w, int epoll)
 {
-	struct epoll_event events[4];
+	struct epoll_event events[5];
 	int err = 0;
 
 	while (!err && !w->write_error) {
-		int n = epoll_wait(epoll, events, 4, -1);
+		int n = epoll_wait(epoll, events, 5, -1);
 		bool end = false;
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; i < n; i++)
-			end |= events[i].data.u32 != ON_LIVE;
+			end |= events[i].data.u32 > ON_MACHINES;
 		/* also before the end: what happened before it is told */
 		if (n > 0)
 			err = live_poll(w->stream.live, 0);
+		if (!err)
+			tell_ended_machines(w);
 		if (end)
 			break;
 	}
@@ -89,6 +107,8 @@ static int run(struct watch *w, int signals)
 	if (epoll < 0)
 		return -errno;
 	err = stream_wait_for(epoll, live_fd(w->stream.live), EPOLLIN, ON_LIVE);
+	if (!err)
+		err = stream_wait_for(epoll, machines_fd(w->stream.context.machines), EPOLLIN, ON_MACHINES);
 	if (!err)
 		err = stream_wait_for(epoll, signals, EPOLLIN, ON_SIGNAL);
 	if (!err && w->options.duration_ns) {

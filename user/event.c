@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "machines.h"
 #include "netns.h"
 
 static int64_t now_ns(clockid_t clock)
@@ -115,6 +116,42 @@ void event_enrich(struct event_context *ctx, const struct change *c, struct even
 		event->process = process_lookup(ctx->processes, c->task);
 	name_machine(event);
 	label_all(ctx, c, event);
+	if (ctx->machines)
+		machines_see(ctx->machines, ctx->processes, event);
+}
+
+static void from_notice(struct event_context *ctx, const struct change *change, const struct vm_notice *notice,
+			struct event *event)
+{
+	event_enrich(ctx, change, event);
+	event->vm_type = notice->type;
+	event->vm_name = notice->name;
+	event->vm_uuid = notice->uuid;
+	event->vm_manager = notice->manager;
+	event->earlier = notice->earlier;
+	event->n_earlier = notice->n_earlier;
+}
+
+bool event_follow(struct event_context *ctx, struct event *event)
+{
+	const struct vm_notice *notice;
+	const struct change *change;
+
+	if (!ctx->machines || !machines_next(ctx->machines, &change, &notice))
+		return false;
+	from_notice(ctx, change, notice, event);
+	return true;
+}
+
+bool event_machine_ended(struct event_context *ctx, struct event *event)
+{
+	const struct vm_notice *notice;
+	const struct change *change;
+
+	if (!ctx->machines || !machines_ended(ctx->machines, &change, &notice))
+		return false;
+	from_notice(ctx, change, notice, event);
+	return true;
 }
 
 int event_boot_id(char out[BOOT_ID_LEN + 1])

@@ -19,6 +19,7 @@
 #include "bindings.h"
 #include "process.h"
 
+struct machines;
 struct netns_names;
 
 #define BOOT_ID_LEN 36		/* as in /proc/sys/kernel/random/boot_id, without newline */
@@ -47,6 +48,17 @@ struct gap_info {
 	char from_boot_id[BOOT_ID_LEN + 1]; /* another one than the event's: the machine was restarted; "" unknown */
 };
 
+/* EV_VM_START only: what was done to the machine's file or device before it got them, in brief. */
+struct event_earlier {
+	uint64_t seq;		/* in this run; 0 unknown */
+	uint64_t time_ns;	/* CLOCK_BOOTTIME */
+	enum event_kind event;
+	enum how how;
+	int fd;			/* -1: none */
+	uint32_t pid;		/* 0 unknown */
+	char comm[TW_NAME_LEN];
+};
+
 struct event {
 	const struct change *change;		/* never NULL */
 	uint64_t seq;				/* first of a run: 1 */
@@ -59,8 +71,13 @@ struct event {
 	const char *old_netns_name;		/* of change->old */
 	const char *process_netns_name;		/* of change->task */
 	const char *socket_netns_name;		/* of change->file */
-	/* The virtual machine whose device this is about, or that acts; NULL unknown. */
+	/*
+	 * The virtual machine that acts or, but for open, hold and exist, whose
+	 * file or device this is about; NULL unknown.
+	 */
 	const char *vm_type, *vm_name, *vm_uuid, *vm_manager;
+	const struct event_earlier *earlier;
+	size_t n_earlier;
 	const struct ready_info *ready;		/* for the caller to fill */
 	const struct gap_info *gap;		/* for the caller to fill */
 };
@@ -69,6 +86,7 @@ struct event {
 struct event_context {
 	struct process_cache *processes;	/* NULL: no process members */
 	struct netns_names *netns;		/* NULL: no labels */
+	struct machines *machines;		/* NULL: only the actor's machine is told, no vm-start and vm-stop */
 	char boot_id[BOOT_ID_LEN + 1];		/* event_boot_id(); "" unknown */
 	const char *backend;			/* `source` of what was seen live */
 	/* private */
@@ -84,6 +102,15 @@ struct event_context {
  * the order of the run.
  */
 void event_enrich(struct event_context *ctx, const struct change *change, struct event *event);
+
+/*
+ * What follows from the event of the last event_enrich(): vm-start. To be
+ * called after each; true: `event` is to be told next.
+ */
+bool event_follow(struct event_context *ctx, struct event *event);
+
+/* vm-stop of machines that have ended, one a call; see machines_fd(). False: no more. */
+bool event_machine_ended(struct event_context *ctx, struct event *event);
 
 /* Reads this boot's id. 0; -ENOENT and the like; -EINVAL for what is no id. `out` is "" on failure. */
 int event_boot_id(char out[BOOT_ID_LEN + 1]);

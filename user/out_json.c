@@ -345,6 +345,45 @@ static void put_vm(struct writer *parent, const struct event *event)
 	end(&w, parent, "vm");
 }
 
+static struct json_object *earlier(const struct event_earlier *e)
+{
+	struct writer w;
+
+	if (!begin(&w))
+		return NULL;
+	put_known(&w, "seq", e->seq);
+	put_known(&w, "boottime_ns", e->time_ns);
+	put_text(&w, "event", event_name(e->event));
+	put_text(&w, "how", how_name(e->how));
+	put_known(&w, "pid", e->pid);
+	put_bytes(&w, "comm", e->comm, sizeof(e->comm));
+	if (e->fd >= 0)
+		put_uint(&w, "fd", e->fd);
+	if (!w.failed)
+		return w.object;
+	json_object_put(w.object);
+	return NULL;
+}
+
+static void put_earlier(struct writer *w, const struct event *event)
+{
+	struct json_object *array;
+	size_t i;
+
+	if (!event->n_earlier)
+		return;
+	array = json_object_new_array();
+	for (i = 0; array && i < event->n_earlier; i++) {
+		struct json_object *one = earlier(&event->earlier[i]);
+
+		if (!one || json_object_array_add(array, one)) {
+			json_object_put(one);
+			w->failed = true;
+		}
+	}
+	put(w, "earlier", array);
+}
+
 static void put_ready(struct writer *parent, const struct ready_info *ready)
 {
 	struct writer w;
@@ -401,6 +440,7 @@ struct json_object *event_json(const struct event *event)
 	put_old(&w, event);
 	put_particulars(&w, event);
 	put_vm(&w, event);
+	put_earlier(&w, event);
 	put_ready(&w, event->ready);
 	put_gap(&w, event);
 	if (!w.failed)

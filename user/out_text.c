@@ -386,11 +386,29 @@ static void tell_text(struct line *l, const char *before, const char *text)
 	detail(l, "%s%s", before, safe);
 }
 
+/* Who had the device before the machine: the first of those who did something to it. */
+static void tell_preparer(struct line *l, const struct event *event)
+{
+	const struct tw_task *task = event->change->task;
+
+	for (size_t i = 0; i < event->n_earlier; i++) {
+		const struct event_earlier *e = &event->earlier[i];
+		struct safe s;
+
+		if (!e->pid || (task && e->pid == task->pid && !strncmp(e->comm, task->comm, sizeof(e->comm))))
+			continue;
+		detail(l, "prepared by %s(%u)", safe_name(&s, e->comm), e->pid);
+		return;
+	}
+}
+
 static void tell_vm(struct line *l, const struct event *event)
 {
 	tell_text(l, "", event->vm_type);
 	tell_text(l, "", event->vm_name);
 	tell_text(l, "uuid ", event->vm_uuid);
+	tell_text(l, "of ", event->vm_manager);
+	tell_preparer(l, event);
 }
 
 #define GREEN	"\033[32m"

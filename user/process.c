@@ -496,6 +496,19 @@ const struct process_info *process_lookup(struct process_cache *cache, const str
 	return info;
 }
 
+bool process_runs(const struct process_cache *cache, uint32_t pid, uint64_t start_ns)
+{
+	struct reading reading = { 0 };
+	char path[PATH_MAX];
+	bool runs;
+
+	snprintf(path, sizeof(path), "%s/%u", cache->proc, pid);
+	reading.dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	runs = reading.dir >= 0 && !read_stat(cache, &reading) && is_same(cache, &reading, start_ns);
+	end_reading(&reading);
+	return runs;
+}
+
 /* 0; -ENOENT for a uid without a name; other negative errno when it could not be asked. */
 static int user_by_id(uint32_t uid, char **name)
 {

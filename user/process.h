@@ -12,6 +12,8 @@
 #ifndef TW_PROCESS_H
 #define TW_PROCESS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "../bpf/tapwatch.h"
@@ -52,6 +54,9 @@ void process_cache_free(struct process_cache *cache);
  * are valid until the next call with the same cache.
  */
 const struct process_info *process_lookup(struct process_cache *cache, const struct tw_task *task);
+
+/* Does this process still run, as far as its start tells? A zombie does while it has threads. */
+bool process_runs(const struct process_cache *cache, uint32_t pid, uint64_t start_ns);
 
 /* Name of a user by getpwuid_r(3), remembered. NULL: it has none. Valid until the next call with the same cache. */
 const char *process_user(struct process_cache *cache, uint32_t uid);

@@ -15,6 +15,7 @@
 
 #include "diag.h"
 #include "loader.h"
+#include "machines.h"
 #include "netns.h"
 #include "privilege.h"
 
@@ -27,8 +28,9 @@ int stream_prepare(struct stream *s, const struct options *options, char *err, s
 	loader_log_setup(options->verbose);
 	s->context.processes = process_cache_new("/proc");
 	s->context.netns = netns_names_new();
+	s->context.machines = machines_new();
 	event_boot_id(s->context.boot_id);
-	if (s->context.processes && s->context.netns)
+	if (s->context.processes && s->context.netns && s->context.machines)
 		return 0;
 	snprintf(err, errsize, "cannot start: out of memory");
 	return -ENOMEM;
@@ -57,6 +59,7 @@ void stream_free(struct stream *s)
 {
 	live_free(s->live);
 	free(s->hooks);
+	machines_free(s->context.machines);
 	process_cache_free(s->context.processes);
 	netns_names_free(s->context.netns);
 }

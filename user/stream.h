@@ -32,7 +32,7 @@ int stream_start(struct stream *s, const struct options *options, const struct l
 /* Is a driver's module not loaded, so that more programs may have to be loaded later? */
 bool stream_module_missing(const struct stream *s);
 
-/* event_enrich(), and for `ready` what it tells. */
+/* event_enrich(), and for `ready` what it tells. Then event_follow(), and at times event_machine_ended(). */
 void stream_event(struct stream *s, const struct change *change, struct event *event);
 
 /* An fd that is readable when one of these (0-terminated) has come; they are blocked. Negative errno. */

@@ -48,7 +48,8 @@ def by_name(s):
         for f, tail in ((vm, "a"), (vpn, "b"), (plain, "c")):
             f.open("x")
             f.setiff("x", s.ifname(tail), "tap")
-        s.expect([[E("open", f, "x", file="F" + t, vm=v), E("attach", f, "x", file="F" + t, dev="D" + t, vm=v)]
+        s.expect([[E("open", f, "x", file="F" + t, vm=v), E("attach", f, "x", file="F" + t, dev="D" + t, vm=v)] +
+                  ([E("vm-start", f, "x", dev="D" + t, vm=v)] if f is vm else [])
                   for f, t, v in ((vm, "a", machine), (vpn, "b", tw.ABSENT), (plain, "c", tw.ABSENT))])
         roles = {e["process"]["pid"]: member(e, "process.role") for e in s.told}
         want(roles == {vm.pid: "vm", vpn.pid: "vpn", plain.pid: tw.MISSING}, "roles", roles)
@@ -79,5 +80,71 @@ def vm_filter(s):
         want(all(pid == vm.pid for _, pid in told) and ("open", vm.pid) in told, "--vm", told)
 
 
-SCENARIOS = [by_name]
-OWN_SCENARIOS = [vm_filter]
+def brief_earlier(event):
+    return [(e["event"], e.get("pid"), e.get("how")) for e in event.get("earlier", [])]
+
+
+def handed_over(s):
+    """opened and bound by one program, passed by exec to a hypervisor: vm-start tells what was before, vm-stop the end"""
+    with Programs() as programs:
+        f, name = s.fixture(), s.ifname("a")
+        f.open("x")
+        tap = f.setiff("x", name, "tap")
+        master = s.ifname("br")
+        s.ip("link", "add", master, "type", "bridge")
+        s.ip("link", "set", name, "master", master)
+        born = s.expect(tw.born(f, "x", "F", "D", tap), E("master", dev="D"))
+        machine = {"type": "qemu", "name": s.prefix + "web", "uuid": UUID}
+        f.do("exec " + " ".join(programs.qemu(s.prefix + "web")))
+        start = E("vm-start", f, "x", file="F", dev="D", vm=machine, ifname=name)
+        if s.watch.backend != "tracepoint":
+            s.expect(E("hold", f, "x", file="F", dev="D", how="exec", vm=machine), start)
+        else:
+            s.expect(E("hold", f, "x", file="F", dev="D", vm=machine), start)
+        told = brief_earlier(s.told[-1])
+        want(told == [(e["event"], member(e, "process.pid") if "process" in e else None, None) for e in born],
+             "what was before", told, [tw.brief(e) for e in born])
+        s.ip("link", "set", name, "up")
+        s.ip("link", "set", name, "down")
+        s.ip("link", "set", name, "nomaster")
+        s.expect(E("up", dev="D", vm=machine), E("down", dev="D", vm=machine), E("master", dev="D", vm=machine))
+        f.close("x")        # as QEMU does before it ends
+        s.expect(E("drop", f, "x", file="F", how="close", vm=machine), E("release", file="F", vm=machine),
+                 E("delete", dev="D", how="last-close", vm=machine))
+        f.end()
+        s.expect(E("vm-stop", f, vm=machine, file=tw.ABSENT))
+
+
+def succession(s):
+    """a persistent tap: made by ip, used by one machine, then by another program; and no vm-start for who had it before"""
+    with Programs() as programs:
+        name = s.ifname("a")
+        before = s.fixture(command=programs.qemu(s.prefix + "old"))
+        before.open("o")
+        before.setiff("o", s.ifname("o"), "tap")
+        watch = s.start()
+        ip = s.ip("tuntap", "add", name, "mode", "tap")
+        watch.wait(lambda: watch.find("release", file=member(watch.find("attach", device__ifname=name), "file")))
+        vm = s.fixture(command=programs.qemu(s.prefix + "new"))
+        vm.open("x")
+        vm.setiff("x", name, "tap")
+        machine = {"type": "qemu", "name": s.prefix + "new", "uuid": UUID}
+        started = watch.wait(lambda: watch.find("vm-start", vm=machine))
+        want(started, "vm-start")
+        want([e[:2] for e in brief_earlier(started)][:2] == [("attach", ip.pid), ("persist", ip.pid)], "made by ip", started)
+        vm.kill()
+        want(watch.wait(lambda: watch.find("vm-stop", vm=machine, process__pid=vm.pid)), "vm-stop after a kill")
+        other = s.fixture()
+        other.open("y")
+        other.setiff("y", name, "tap")
+        attach = watch.wait(lambda: watch.find("attach", process__pid=other.pid))
+        want(attach and "vm" not in attach, "another has it now", attach)
+        before.end()
+        want(watch.wait(lambda: watch.find("vm-stop", process__pid=before.pid)), "vm-stop of what ran before")
+        want(not watch.find("vm-start", process__pid=before.pid), "no vm-start of what ran before")
+        want(len([e for e in watch.events if e["event"] in ("vm-start", "vm-stop")]) == 3, "no more than these")
+        s.ip("link", "del", name)
+
+
+SCENARIOS = [by_name, handed_over]
+OWN_SCENARIOS = [vm_filter, succession]

@@ -143,6 +143,29 @@ static void test_json_full(void **state)
 	       "\"vm\":{\"type\":\"qemu\",\"name\":\"web01\",\"uuid\":\"u\"}}\n");
 }
 
+static void test_json_vm_start(void **state)
+{
+	struct vm vm = { .role = ROLE_VM };
+
+	(void)state;
+	change.event = EV_VM_START;
+	change.has = CH_TASK;
+	change.dev = NULL;
+	change.file = NULL;
+	process = (struct process_info){ .vm = &vm };
+	event.process = &process;
+	event.vm_manager = "libvirt";
+	event.earlier = (const struct event_earlier[]){
+		{ .seq = 3, .time_ns = 17, .event = EV_HOLD, .how = HOW_FORK, .fd = 0, .pid = 812, .comm = "libvirtd" },
+		{ .event = EV_UP, .fd = -1 },
+	};
+	event.n_earlier = 2;
+	assert_non_null(strstr(json(), "\"role\":\"vm\""));
+	assert_non_null(strstr(json(), "\"vm\":{\"manager\":\"libvirt\"},\"earlier\":["
+			       "{\"seq\":3,\"boottime_ns\":17,\"event\":\"hold\",\"how\":\"fork\",\"pid\":812,"
+			       "\"comm\":\"libvirtd\",\"fd\":0},{\"event\":\"up\"}]}\n"));
+}
+
 /* What is unknown is not there, however the bytes stand. */
 static void test_json_unknown(void **state)
 {
@@ -397,6 +420,18 @@ static void test_text_details(void **state)
 	event.vm_type = "qemu";
 	event.vm_name = "web\n01";
 	expect(line(), T "vm-start      " D "qemu, web\\x0a01\n");
+	event.vm_manager = "libvirt";
+	change.task = &task;
+	event.earlier = (const struct event_earlier[]){
+		{ .event = EV_UP, .fd = -1 },
+		{ .event = EV_ATTACH, .fd = 3, .pid = 4242, .comm = "qemu-system-x86" },
+		{ .event = EV_ATTACH, .fd = 3, .pid = 812, .comm = "libvirtd\033" },
+		{ .event = EV_MAC, .fd = -1, .pid = 900, .comm = "ip" },
+	};
+	event.n_earlier = 4;
+	/* the machine itself did not prepare it */
+	expect(line(), T "vm-start      qemu-system-x86(4242)   - vnet99     fooz[4026532591] "
+	       "qemu, web\\x0a01, of libvirt, prepared by libvirtd\\x1b(812)\n");
 }
 
 static void test_text_exist(void **state)
@@ -641,6 +676,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_json_full, setup),
+		cmocka_unit_test_setup(test_json_vm_start, setup),
 		cmocka_unit_test_setup(test_json_unknown, setup),
 		cmocka_unit_test_setup(test_json_zeros, setup),
 		cmocka_unit_test_setup(test_json_flags, setup),
