@@ -183,6 +183,16 @@ static bool get_vm_manager(const struct row *row, struct field_value *v)
 	return text(v, row->vm_manager);
 }
 
+static bool get_master(const struct row *row, struct field_value *v)
+{
+	return (row->has & TW_HAS_MASTER) && bytes(v, row->dev.master, sizeof(row->dev.master));
+}
+
+static bool get_vhost(const struct row *row, struct field_value *v)
+{
+	return number(v, row->vhost, row->vhost);
+}
+
 static bool get_role(const struct row *row, struct field_value *v)
 {
 	return text(v, row->role);
@@ -257,6 +267,8 @@ const struct field fields[] = {
 	  "what the process is: vm, vpn, container, network-manager, vm-manager, switch", get_role },
 	/* beyond CONTRACT's members: only when asked for */
 	{ "netns_inode", FIELD_NUMBER, 0, 0, "inode number of the device's namespace", get_netns_inode },
+	{ "master", FIELD_TEXT, D, 0, "bridge, bond or the like that the device belongs to", get_master },
+	{ "vhost", FIELD_NUMBER, H, ROWS_VHOST, "files of vhost-net that the process has open", get_vhost },
 	{ "start", FIELD_TEXT, H, ROWS_START, "when the process started (UTC)", get_start },
 	{ "start_ns", FIELD_NUMBER, H, 0, "the same in ns since boot", get_start_ns },
 	{ "exe", FIELD_TEXT, H | C, ROWS_PROCESS, "its executable", get_exe },

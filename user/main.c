@@ -17,6 +17,7 @@ static const struct command commands[] = {
 	{ "history", cmd_history, "what was recorded: events by time, device, process, …" },
 	{ "record", cmd_record, "write every event to the history database" },
 	{ "verify", cmd_verify, "check the history database's hash chain" },
+	{ "vms", cmd_vms, "the virtual machines and their interfaces" },
 	{ "check", cmd_check, "what this kernel and these privileges allow" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

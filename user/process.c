@@ -8,6 +8,7 @@
  */
 #include "process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -507,6 +508,26 @@ bool process_runs(const struct process_cache *cache, uint32_t pid, uint64_t star
 	runs = reading.dir >= 0 && !read_stat(cache, &reading) && is_same(cache, &reading, start_ns);
 	end_reading(&reading);
 	return runs;
+}
+
+unsigned process_vhost_files(const struct process_cache *cache, const struct tw_task *task)
+{
+	char path[PATH_MAX], target[64];
+	struct dirent *de;
+	unsigned n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/%u/fd", cache->proc, task->pid);
+	dir = opendir(path);
+	while (dir && (de = readdir(dir))) {
+		ssize_t len = readlinkat(dirfd(dir), de->d_name, target, sizeof(target) - 1);
+
+		target[len > 0 ? len : 0] = '\0';
+		n += !strcmp(target, "/dev/vhost-net");
+	}
+	if (dir)
+		closedir(dir);
+	return process_runs(cache, task->pid, task->start_ns) ? n : 0;
 }
 
 /* 0; -ENOENT for a uid without a name; other negative errno when it could not be asked. */

@@ -58,6 +58,9 @@ const struct process_info *process_lookup(struct process_cache *cache, const str
 /* Does this process still run, as far as its start tells? A zombie does while it has threads. */
 bool process_runs(const struct process_cache *cache, uint32_t pid, uint64_t start_ns);
 
+/* How many files of vhost-net it has open; 0 also when that may not be seen. */
+unsigned process_vhost_files(const struct process_cache *cache, const struct tw_task *task);
+
 /* Name of a user by getpwuid_r(3), remembered. NULL: it has none. Valid until the next call with the same cache. */
 const char *process_user(struct process_cache *cache, uint32_t uid);
 

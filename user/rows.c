@@ -478,6 +478,7 @@ struct known_process {
 	const char *exe, *cgroup, *role;
 	const char *vm_type, *vm_name, *vm_uuid, *vm_manager;
 	uint32_t vm_pid;
+	unsigned vhost;
 };
 
 static int by_pid(const void *a, const void *b)
@@ -511,6 +512,7 @@ static void tell_process(struct row *row, const struct known_process *known, uns
 	row->vm_uuid = known->vm_uuid;
 	row->vm_manager = known->vm_manager;
 	row->vm_pid = known->vm_pid;
+	row->vhost = known->vhost;
 }
 
 static int enrich_processes(struct rows *rows, unsigned wanted, struct process_cache *processes)
@@ -536,6 +538,8 @@ static int enrich_processes(struct rows *rows, unsigned wanted, struct process_c
 			known[i].cgroup = rows_keep(rows, info->cgroup, &err);
 		}
 		know_machine(rows, &known[i], info, &err);
+		if (wanted & ROWS_VHOST)
+			known[i].vhost = process_vhost_files(processes, known[i].task);
 	}
 	for (size_t i = 0; i < rows->len; i++) {
 		struct known_process key = { .task = &rows->row[i].task }, *found = NULL;
@@ -576,7 +580,7 @@ int rows_enrich(struct rows *rows, unsigned wanted, struct process_cache *proces
 		err = enrich_netns(rows, wanted, labels);
 	if (!err && (wanted & ROWS_USER))
 		err = enrich_users(rows, processes);
-	if (!err && (wanted & (ROWS_PROCESS | ROWS_VM)))
+	if (!err && (wanted & (ROWS_PROCESS | ROWS_VM | ROWS_VHOST)))
 		err = enrich_processes(rows, wanted, processes);
 	if (!err && (wanted & ROWS_START))
 		enrich_starts(rows);

@@ -41,6 +41,7 @@ struct row {
 	const char *vm_type, *vm_name, *vm_uuid, *vm_manager; /* the holder is this machine */
 	uint32_t vm_pid;	/* the machine's own process: the holder or an ancestor; 0: no machine */
 	const char *role;	/* what the holder is: "vm", "vpn", ... */
+	unsigned vhost;		/* files of vhost-net that the holder has open; 0 none or unknown */
 	int64_t start_realtime_ns;	/* when the holder started, CLOCK_REALTIME; 0 unknown */
 };
 
@@ -84,6 +85,7 @@ void rows_sort(struct rows *rows, uint32_t init_netns);
 #define ROWS_PROCESS	(1u << 3)  /* exe, cgroup; and as ROWS_VM, for it is the same look-up */
 #define ROWS_START	(1u << 4)  /* start_realtime_ns */
 #define ROWS_VM		(1u << 5)  /* vm_*, role */
+#define ROWS_VHOST	(1u << 6)  /* vhost */
 
 struct labels;
 struct process_cache;

@@ -80,6 +80,38 @@ def vm_filter(s):
         want(all(pid == vm.pid for _, pid in told) and ("open", vm.pid) in told, "--vm", told)
 
 
+def vms(s):
+    """vms: a line an interface, an object a machine; list knows the bridge"""
+    with Programs() as programs:
+        ns = s.netns("n")
+        one, two = s.fixture(command=programs.qemu(s.prefix + "b")), s.fixture(ns, programs.qemu(s.prefix + "a"))
+        one.open("x")
+        one.setiff("x", s.ifname("x"), "tap", "multi_queue")
+        one.open("y")
+        one.setiff("y", s.ifname("x"), "tap", "multi_queue")
+        one.open("z")
+        one.setiff("z", s.ifname("z"), "tap")
+        two.open("x")
+        two.setiff("x", s.ifname("x"), "tap")
+        s.ip("link", "add", s.ifname("br"), "type", "bridge")
+        s.ip("link", "set", s.ifname("z"), "master", s.ifname("br"))
+        status, out, err = tapwatch("vms", "-n", "--vm", s.prefix + "*", "-o", "vm_name,pid,ifname,netns_name,queues,master")
+        want(status == 0 and not err, "vms", err)
+        want([line.split() for line in out.splitlines()] ==
+             [[s.prefix + "a", str(two.pid), s.ifname("x"), ns.name, "1", "-"],
+              [s.prefix + "b", str(one.pid), s.ifname("x"), "-", "2", "-"],
+              [s.prefix + "b", str(one.pid), s.ifname("z"), "-", "1", s.ifname("br")]], "table", out)
+        status, out, err = tapwatch("vms", "-J", "--vm", s.prefix + "*")
+        machines = [json.loads(line) for line in out.splitlines()]
+        want([(m["name"], m["pid"], m["uuid"], m["type"]) for m in machines] ==
+             [(s.prefix + "a", two.pid, UUID, "qemu"), (s.prefix + "b", one.pid, UUID, "qemu")], "vms -J", machines)
+        want([(i["ifname"], i["fds"], i["queues"]) for i in machines[1]["interfaces"]] ==
+             [(s.ifname("x"), [one.fds["x"], one.fds["y"]], 2), (s.ifname("z"), [one.fds["z"]], 1)], "interfaces", machines)
+        want(machines[0]["interfaces"][0]["netns_name"] == ns.name, "its namespace", machines[0])
+        status, out, err = tapwatch("vms", "--vm", "no" + s.prefix)
+        want((status, out, err) == (0, "", ""), "none", status, out, err)
+
+
 def brief_earlier(event):
     return [(e["event"], e.get("pid"), e.get("how")) for e in event.get("earlier", [])]
 
@@ -146,5 +178,5 @@ def succession(s):
         s.ip("link", "del", name)
 
 
-SCENARIOS = [by_name, handed_over]
+SCENARIOS = [by_name, handed_over, vms]
 OWN_SCENARIOS = [vm_filter, succession]
