@@ -60,7 +60,7 @@ $(UNIT_PROGRAMS): build/tests/test_%: build/san/test_%.o $$(foreach s,$$(unit_$$
 
 # Fixtures of the live tests. tap32 is a 32-bit program without libc: no multilib packages.
 HELPERS := build/tests/tapfix build/tests/tap32 build/tests/busy_target build/tests/seccomp_target \
-	build/tests/tables_target build/tests/seed_dump build/tests/chaos
+	build/tests/tables_target build/tests/seed_dump build/tests/chaos build/tests/history_feed
 build/tests/busy_target build/tests/seccomp_target build/tests/tables_target: build/tests/%: tests/helpers/%.c | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -pthread -o $@ $<
@@ -68,6 +68,10 @@ build/tests/busy_target build/tests/seccomp_target build/tests/tables_target: bu
 build/tests/seed_dump: tests/live/seed_dump.c $(filter-out build/main.o,$(OBJECTS)) | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+# Made-up events into a history, without a kernel: the program without its commands
+build/tests/history_feed: tests/helpers/history_feed.c tests/unit/facts.h $(filter-out build/main.o,$(OBJECTS)) | build/tests
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(ALL_LDLIBS)
 build/tests/tapfix: tests/helpers/tapfix.c | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -o $@ $<

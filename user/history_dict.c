@@ -81,8 +81,57 @@ uint64_t history_salted_address(const uint64_t salt[2], uint64_t addr)
 	return siphash(salt, bytes, sizeof(bytes)).a >> 1 | 1;
 }
 
+/* --- short cuts --------------------------------------------------------------------------- */
+
+void memo_begin(struct history *h, enum table_id table)
+{
+	uint8_t tag = (uint8_t)table;
+
+	h->raw.len = 0;
+	bytes_add(&h->raw, &tag, 1);
+}
+
+void memo_bytes(struct history *h, const void *bytes, size_t len)
+{
+	bytes_add(&h->raw, bytes, len);
+}
+
+void memo_text(struct history *h, const char *text)
+{
+	uint32_t len = text ? (uint32_t)strlen(text) : UINT32_MAX;
+
+	bytes_add(&h->raw, &len, sizeof(len));
+	if (text)
+		bytes_add(&h->raw, text, len);
+}
+
+static struct dict_slot *memo_slot(const struct history *h, const struct memo_key *key)
+{
+	return &h->memo[key->digest.a % MEMO_SLOTS];
+}
+
+int64_t memo_find(struct history *h, struct memo_key *key)
+{
+	const struct dict_slot *slot;
+
+	key->digest = dict_digest(h, h->raw.data, h->raw.len);
+	slot = memo_slot(h, key);
+	return slot->key.a == key->digest.a && slot->key.b == key->digest.b && !h->raw.failed ? slot->id : 0;
+}
+
+void memo_set(struct history *h, const struct memo_key *key, int64_t id)
+{
+	if (id && !h->raw.failed)
+		*memo_slot(h, key) = (struct dict_slot){ key->digest, id };
+}
+
+/* --- dictionaries ------------------------------------------------------------------------- */
+
 int dict_init(struct history *h)
 {
+	h->memo = calloc(MEMO_SLOTS, sizeof(*h->memo));
+	if (!h->memo)
+		return -ENOMEM;
 	if (getrandom(&h->salt, sizeof(h->salt), 0) != sizeof(h->salt))
 		return -EIO;
 	for (size_t t = 0; t < T_DICTS; t++) {
@@ -98,12 +147,15 @@ void dict_free(struct history *h)
 {
 	for (size_t t = 0; t < T_DICTS; t++)
 		free(h->cache[t].slots);
+	free(h->memo);
+	free(h->raw.data);
 }
 
 void dict_forget(struct history *h)
 {
 	for (size_t t = 0; t < T_DICTS; t++)
 		memset(h->cache[t].slots, 0, h->cache[t].size * sizeof(*h->cache[t].slots));
+	memset(h->memo, 0, MEMO_SLOTS * sizeof(*h->memo));
 	memset(h->words, 0, sizeof(h->words));
 	h->clock_id = 0;
 }

@@ -317,9 +317,16 @@ static int check_format(sqlite3 *db)
 
 int history_db_open(sqlite3 **db, const char *path, bool writer, char *err, size_t errsize)
 {
+	static bool configured;
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
 	int ret;
 
+	/* one thread: no locks, and nobody asks for its statistics */
+	if (!configured) {
+		sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+		sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+		configured = true;
+	}
 	*db = NULL;
 	ret = sqlite3_open_v2(path, db, flags | (writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY), NULL);
 	ret = history_errno(*db, ret);

@@ -113,7 +113,6 @@ struct bytes {
 	bool failed;		/* out of memory */
 };
 void bytes_add(struct bytes *b, const void *data, size_t len);
-void bytes_number(struct bytes *b, uint64_t number);	/* 7 bits a byte, low ones first */
 
 /*
  * A row as bytes that are the same for the same row everywhere: what the
@@ -176,6 +175,12 @@ struct dict_cache {
 	size_t size;		/* a power of two */
 };
 
+/* Digest of unencoded parts -> id. */
+#define MEMO_SLOTS 8192
+struct memo_key {
+	struct digest digest;
+};
+
 struct history {
 	sqlite3 *db;
 	int lock;
@@ -187,7 +192,9 @@ struct history {
 	struct dict_cache cache[T_DICTS];
 	struct recent *recent;		/* history_snapshot.c */
 	struct digest salt;		/* of the digests */
-	struct bytes scratch;
+	struct bytes scratch, raw;
+	struct dict_slot *memo;
+	uint64_t nulls[T_MAX];		/* parameters of insert[] that are NULL as it stands */
 	uint64_t address_salt[2];
 	int64_t next_id[T_MAX];
 	uint64_t device_id, file_id;	/* greatest seen */
@@ -239,6 +246,17 @@ int64_t history_insert(struct history *h, enum table_id table, const struct valu
 void history_begin_batch(struct history *h);
 void history_arm(struct history *h);
 uint64_t history_now(int clock);
+
+/*
+ * A short cut: what a row is made of, unencoded, to its id. The slow way makes
+ * a dozen look-ups of texts for a process that is the same as ever. The parts
+ * are added to h->raw; memo_find() ends the key.
+ */
+void memo_begin(struct history *h, enum table_id table);
+void memo_bytes(struct history *h, const void *bytes, size_t len);
+void memo_text(struct history *h, const char *text);	/* NULL is not "" */
+int64_t memo_find(struct history *h, struct memo_key *key);
+void memo_set(struct history *h, const struct memo_key *key, int64_t id);
 
 int dict_init(struct history *h);
 void dict_free(struct history *h);

@@ -147,56 +147,71 @@ const char history_schema_sql[] =
 
 /* --- a row as bytes ---------------------------------------------------------------------- */
 
-void bytes_add(struct bytes *b, const void *data, size_t len)
+/* Room for so much more. False: out of memory, which b remembers. */
+static bool bytes_room(struct bytes *b, size_t more)
 {
 	size_t room = b->room ? b->room : 1024;
 	uint8_t *grown;
 
-	while (room < b->len + len)
+	if (b->len + more <= b->room)
+		return true;
+	while (room < b->len + more)
 		room *= 2;
-	if (room != b->room) {
-		grown = realloc(b->data, room);
-		if (!grown) {
-			b->failed = true;
-			return;
-		}
-		b->data = grown;
-		b->room = room;
+	grown = realloc(b->data, room);
+	if (!grown) {
+		b->failed = true;
+		return false;
 	}
-	if (len)
-		memcpy(b->data + b->len, data, len);
+	b->data = grown;
+	b->room = room;
+	return true;
+}
+
+void bytes_add(struct bytes *b, const void *data, size_t len)
+{
+	if (!len || !bytes_room(b, len))
+		return;
+	memcpy(b->data + b->len, data, len);
 	b->len += len;
 }
 
-void bytes_number(struct bytes *b, uint64_t number)
-{
-	uint8_t coded[10];
-	size_t n = 0;
+#define NUMBER_MAX 10	/* bytes of a coded number */
 
+/* 7 bits a byte, the low ones first. */
+static uint8_t *put_number(uint8_t *at, uint64_t number)
+{
 	for (; number >= 0x80; number >>= 7)
-		coded[n++] = (uint8_t)number | 0x80;
-	coded[n++] = (uint8_t)number;
-	bytes_add(b, coded, n);
+		*at++ = (uint8_t)number | 0x80;
+	*at++ = (uint8_t)number;
+	return at;
 }
 
 void row_bytes(struct bytes *b, enum table_id table, int64_t id, const struct value *values, int n)
 {
-	uint8_t head[2] = { (uint8_t)(table + 1), (uint8_t)n };
+	size_t most = 2 + NUMBER_MAX;
+	uint8_t *at;
 
-	bytes_add(b, head, 2);
-	bytes_number(b, (uint64_t)id);
+	for (int i = 0; i < n; i++)
+		most += 1 + NUMBER_MAX + (values[i].type == VALUE_BYTES ? values[i].len : 0);
+	if (!bytes_room(b, most))
+		return;
+	at = b->data + b->len;
+	*at++ = (uint8_t)(table + 1);
+	*at++ = (uint8_t)n;
+	at = put_number(at, (uint64_t)id);
 	for (int i = 0; i < n; i++) {
-		uint8_t type = (uint8_t)values[i].type;
-
-		bytes_add(b, &type, 1);
+		*at++ = (uint8_t)values[i].type;
 		if (values[i].type == VALUE_INT) {
 			/* as zigzag: small ones stay short, also negative */
-			bytes_number(b, (uint64_t)values[i].number << 1 ^ (uint64_t)(values[i].number >> 63));
+			at = put_number(at, (uint64_t)values[i].number << 1 ^ (uint64_t)(values[i].number >> 63));
 		} else if (values[i].type == VALUE_BYTES) {
-			bytes_number(b, values[i].len);
-			bytes_add(b, values[i].bytes, values[i].len);
+			at = put_number(at, values[i].len);
+			if (values[i].len)
+				memcpy(at, values[i].bytes, values[i].len);
+			at += values[i].len;
 		}
 	}
+	b->len = (size_t)(at - b->data);
 }
 
 /* --- statements -------------------------------------------------------------------------- */

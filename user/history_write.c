@@ -178,6 +178,12 @@ int64_t history_insert(struct history *h, enum table_id table, const struct valu
 		hash_close(&h->chain);
 	sqlite3_bind_int64(stmt, 1, id);
 	for (int i = 0; i < t->n_columns; i++) {
+		uint64_t bit = 1ULL << i;
+
+		/* half of an event's columns are NULL, and were so the last time */
+		if (values[i].type == VALUE_NULL && (h->nulls[table] & bit))
+			continue;
+		h->nulls[table] = values[i].type == VALUE_NULL ? h->nulls[table] | bit : h->nulls[table] & ~bit;
 		if (values[i].type == VALUE_BYTES)
 			bind_bytes(stmt, i + 2, table, i, &values[i]);
 		else
@@ -275,9 +281,8 @@ static struct value encode_cmdline(struct history *h, const struct process_info 
 	return dict_text(h, line, to);
 }
 
-/* `fresh`: it has passed through exec: another command line, whatever else agrees. */
-struct value encode_process(struct history *h, const struct tw_task *task, const struct process_info *info,
-			    const char *netns_label, bool fresh)
+static int64_t write_process(struct history *h, const struct tw_task *task, const struct process_info *info,
+			     const char *netns_label, bool fresh)
 {
 	struct value v[PROCESS_COLUMNS] = {
 		[PROCESS_PID] = value_known(task->pid),
@@ -294,9 +299,52 @@ struct value encode_process(struct history *h, const struct tw_task *task, const
 	v[PROCESS_NETNS] = encode_netns(h, task->netns, 0, netns_label);
 	encode_role(h, info, v);
 	id = fresh ? 0 : dict_find(h, T_PROCESS, v);
-	if (!id) {
-		v[PROCESS_CMDLINE] = encode_cmdline(h, info);
-		id = dict_new(h, T_PROCESS, v);
+	if (id)
+		return id;
+	v[PROCESS_CMDLINE] = encode_cmdline(h, info);
+	return dict_new(h, T_PROCESS, v);
+}
+
+static void memo_vm(struct history *h, const struct process_info *info)
+{
+	const struct vm *vm = info->vm;
+	uint32_t role = vm->role;
+
+	memo_bytes(h, &role, sizeof(role));
+	memo_bytes(h, &info->vm_pid, sizeof(info->vm_pid));
+	memo_bytes(h, &info->vm_start_ns, sizeof(info->vm_start_ns));
+	memo_text(h, vm->type);
+	memo_text(h, vm->name);
+	memo_text(h, vm->uuid);
+	memo_text(h, vm->manager);
+}
+
+/* `fresh`: it has passed through exec: another command line, whatever else agrees. */
+struct value encode_process(struct history *h, const struct tw_task *task, const struct process_info *info,
+			    const char *netns_label, bool fresh)
+{
+	char comm[TW_NAME_LEN + 1];
+	struct memo_key key;
+	int64_t id;
+
+	snprintf(comm, sizeof(comm), "%.*s", TW_NAME_LEN, task->comm);
+	memo_begin(h, T_PROCESS);
+	memo_bytes(h, &task->pid, sizeof(task->pid));
+	memo_bytes(h, &task->ppid, sizeof(task->ppid));
+	memo_bytes(h, &task->uid, sizeof(task->uid));
+	memo_bytes(h, &task->start_ns, sizeof(task->start_ns));
+	memo_bytes(h, &task->netns, sizeof(task->netns));
+	memo_text(h, comm);
+	memo_text(h, netns_label);
+	memo_text(h, info ? info->user : NULL);
+	memo_text(h, info ? info->exe : NULL);
+	memo_text(h, info ? info->cgroup : NULL);
+	if (info && info->vm)
+		memo_vm(h, info);
+	id = memo_find(h, &key);
+	if (!id || fresh) {
+		id = write_process(h, task, info, netns_label, fresh);
+		memo_set(h, &key, id);
 	}
 	return value_known((uint64_t)id);
 }
@@ -321,7 +369,7 @@ uint64_t encode_file_bits(const struct file *file)
 	return BITS_FILE(file->state) | BITS_VHOST(file->vhost_queues);
 }
 
-struct value encode_state(struct history *h, const struct device *dev, const char *netns_label)
+static int64_t write_state(struct history *h, const struct device *dev, const char *netns_label)
 {
 	const struct tw_dev *d = &dev->d;
 	struct value v[STATE_COLUMNS] = {
@@ -354,9 +402,32 @@ struct value encode_state(struct history *h, const struct device *dev, const cha
 		v[STATE_MASTER] = name(h, d->master, sizeof(d->master));
 		v[STATE_MASTER_IFINDEX] = value_known(d->master_ifindex);
 	}
+	return dict_row(h, T_STATE, v);
+}
+
+struct value encode_state(struct history *h, const struct device *dev, const char *netns_label)
+{
+	struct tw_dev d = dev->d;
+	struct memo_key key;
+	int64_t id;
+
 	if (dev->id > h->device_id)
 		h->device_id = dev->id;
-	return row(h, T_STATE, v);
+	/* of another run or another address, it is the same */
+	d.addr = d.gen = 0;
+	d.op = 0;
+	memo_begin(h, T_STATE);
+	memo_bytes(h, &dev->id, sizeof(dev->id));
+	memo_bytes(h, &dev->has, sizeof(dev->has));
+	memo_bytes(h, &dev->disabled, sizeof(dev->disabled));
+	memo_bytes(h, &d, sizeof(d));
+	memo_text(h, netns_label);
+	id = memo_find(h, &key);
+	if (!id) {
+		id = write_state(h, dev, netns_label);
+		memo_set(h, &key, id);
+	}
+	return value_known((uint64_t)id);
 }
 
 static int64_t clock_offset(const struct event *event)
