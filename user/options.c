@@ -51,7 +51,7 @@ static const struct spec {
 	{ "max-size", LONG_MAX_SIZE, "SIZE", OPT_RECORD, "remove the oldest so that the database is no larger: 500M, 2G", 0 },
 	{ "group", LONG_GROUP, "NAME", OPT_RECORD, "this group may read the database, too", 0 },
 	{ "journal", LONG_JOURNAL, NULL, OPT_RECORD, "send each event to the systemd journal as well", 0 },
-	{ "anchor", LONG_ANCHOR, "[SEQ:]HASH", OPT_VERIFY, "a head noted earlier: it has to be in the chain", 0 },
+	{ "anchor", LONG_ANCHOR, "SEQ:HASH", OPT_VERIFY, "a head noted earlier: it has to be in the chain", 0 },
 	{ "fd", LONG_FD, "PID:FD", OPT_FD, "the reverse question: what is this fd of that process?", 0 },
 	{ "output", 'o', "COLS", OPT_COLUMNS, "these columns; +COLS: these after the usual ones", 0 },
 	{ "list-columns", LONG_LIST_COLUMNS, NULL, OPT_COLUMNS, "what columns there are", 0 },

@@ -226,6 +226,7 @@ static void resume(struct feed *f)
 
 	if (!f->lost)
 		printf("stuck %s\n", strerrorname_np(-history_stuck(f->h, NULL)));
+	fflush(stdout);
 	history_stuck(f->h, &f->lost);
 	if (history_resume(f->h, &gap, &lost))
 		return;
@@ -237,6 +238,7 @@ static void resume(struct feed *f)
 	if (history_commit(f->h))
 		return;
 	printf("resumed %" PRIu64 "\n", lost);
+	fflush(stdout);
 	f->lost = 0;
 }
 
