@@ -72,9 +72,9 @@ build/tests/seed_dump: tests/live/seed_dump.c $(filter-out build/main.o,$(OBJECT
 build/tests/history_feed: tests/helpers/history_feed.c tests/unit/facts.h $(filter-out build/main.o,$(OBJECTS)) | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(ALL_LDLIBS)
-build/tests/tapfix: tests/helpers/tapfix.c | build/tests
+build/tests/tapfix: $(wildcard tests/helpers/tapfix/*) | build/tests
 	$(call say,TEST,$@)
-	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -o $@ $<
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -pthread -o $@ $(filter %.c,$^)
 build/tests/tap32: tests/helpers/tap32.c | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) -m32 -static -nostdlib -ffreestanding -fno-stack-protector -O1 -Wall -Wextra -o $@ $<
