@@ -14,6 +14,8 @@ const volatile bool dev_gens = true;	   /* devices get generations (hooks see th
 
 struct tw_counters counters = {};
 
+__u64 self_exe = 0; /* inode of tapwatch's program; 0: not known */
+
 /*
  * Majors of /dev/tapN, for macvtap and ipvtap: dynamic, 0 while the driver is
  * not there. User space sets them.
@@ -94,10 +96,35 @@ static __always_inline __u64 as_number(const void *pointer)
 	return plain;
 }
 
+/* Which program a process runs. The inode stays where it is for as long as anybody runs it. */
+static __always_inline __u64 exe_of(struct task_struct *task)
+{
+	return (__u64)BPF_CORE_READ(task, mm, exe_file, f_inode);
+}
+
+/* tapwatch itself, and others of its kind: a `list` beside a `watch`. */
+static __always_inline bool is_self_task(struct task_struct *task)
+{
+	if (self_tgid && (__u32)BPF_CORE_READ(task, tgid) == self_tgid)
+		return true;
+	return self_exe && exe_of(task) == self_exe;
+}
+
 static __always_inline bool is_self(void)
 {
-	return self_tgid && (bpf_get_current_pid_tgid() >> 32) == self_tgid;
+	return is_self_task((void *)bpf_get_current_task());
 }
+
+#ifndef TW_SCAN_ONLY
+/* User space has this run once, by itself (BPF_PROG_TEST_RUN). */
+SEC("?raw_tp")
+int learn_self(void *ctx)
+{
+	(void)ctx;
+	self_exe = exe_of((void *)bpf_get_current_task());
+	return 0;
+}
+#endif
 
 /*
  * A number never given before in this boot: the instant and the CPU. (Atomics

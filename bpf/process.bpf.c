@@ -178,19 +178,23 @@ int BPF_PROG(tp_process_exit, struct task_struct *p)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct task_struct *task = (void *)bpf_get_current_task();
+	struct files_struct *files;
 	__u64 table, leaders;
 
 	if (!proc_may_hold(tgid))
 		return 0;
-	table = (__u64)BPF_CORE_READ(task, files);
+	files = BPF_CORE_READ(task, files);
+	table = (__u64)files;
 	if (!BPF_CORE_READ(task, signal, live.counter)) {
 		task_fact(TW_TASK_EXIT, (__u64)task, table, TW_F_LAST_THREAD, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
 		bpf_map_delete_elem(&procs, &tgid);
 		return 0;
 	}
 	leaders = (__u64)BPF_CORE_READ(task, group_leader, files);
+	/* its only user: nobody can come to it any more */
 	if (table && table != leaders)
-		task_fact(TW_TASK_EXIT, (__u64)task, table, 0, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
+		task_fact(TW_TASK_EXIT, (__u64)task, table, BPF_CORE_READ(files, count.counter) == 1 ? TW_F_GONE : 0,
+			  TW_HOW_EXIT, bpf_ktime_get_boot_ns());
 	return 0;
 }
 

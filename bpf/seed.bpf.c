@@ -227,7 +227,7 @@ int iter_task_file(struct bpf_iter__task_file *ctx)
 		slot_remember((__u64)table, fd, (__u64)file);
 	fill_file(e, file, entry ? entry->gen : 0);
 	fill_task_from(e, task);
-	if (e->task.pid == self_tgid)
+	if (is_self_task(task))
 		e->flags |= TW_F_SELF;
 	e->fd = fd;
 	e->table = (__u64)table;

@@ -152,12 +152,12 @@ static __always_inline void exit_dup(__u32 fd)
 	const struct files_struct *table;
 	const struct file *file;
 
-	if (!counters.tracked || is_self())
+	if (!counters.tracked)
 		return;
 	table = current_table();
 	file = table_file(table, fd);
 	fd_went(table, fd, file, TW_HOW_DUP);
-	if (file && is_tun_file(file))
+	if (file && is_tun_file(file) && !is_self())
 		fd_came(table, fd, file, TW_HOW_DUP);
 }
 
@@ -349,11 +349,9 @@ static __always_inline void exit_ioctl(__u32 fd, __u32 cmd, unsigned long arg, l
 		return;
 	if (type == 0xaf && (ret < 0 || (cmd != VHOST_NET_SET_BACKEND && cmd != VHOST_RESET_OWNER)))
 		return;
-	if (is_self())
-		return;
 	table = current_table();
 	file = table_file(table, fd);
-	if (!file)
+	if (!file || is_self())
 		return;
 	if (type == 0xaf) {
 		if (file_rdev(file) == TW_VHOST_RDEV)

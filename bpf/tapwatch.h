@@ -86,7 +86,8 @@ enum tw_type {
 	/*
 	 * A thread is about to exit that uses a table of its own (task.tid); with
 	 * TW_F_LAST_THREAD, the process itself. Its table is closed afterwards,
-	 * unless others use it too. With TW_F_GONE it is closed. task, table.
+	 * unless others use it too. With TW_F_GONE it is closed, or about to be
+	 * for certain. task, table.
 	 */
 	TW_TASK_EXIT = 16,
 	/* Scan: a process has an fd open on an nsfs file: task, fd; dev.netns is the inode (of any namespace type). */

@@ -604,6 +604,16 @@ int apply_fd_install(struct cx *cx)
 	return install(cx, f);
 }
 
+static bool used_by(const struct fdtab *tab, const struct tw_task *task)
+{
+	const struct member_node *m;
+
+	TAILQ_FOREACH(m, &tab->members, of_tab)
+		if (is_proc(m->proc, task))
+			return true;
+	return false;
+}
+
 int apply_fd_close(struct cx *cx)
 {
 	const struct tw_event *fact = cx->fact;
@@ -616,19 +626,21 @@ int apply_fd_close(struct cx *cx)
 	if (stale(fact->time_ns, s->seen_ns))
 		return 0;
 	tab = s->tab;
-	slot_del(cx, s, how == HOW_UNKNOWN ? HOW_CLOSE : how);
+	if (how == HOW_UNKNOWN)
+		how = HOW_CLOSE;
+	/* by somebody who does not use the table: at its address is his by now, and its end went unseen */
+	if (cx->actor && !used_by(tab, cx->actor))
+		how = HOW_UNKNOWN;
+	slot_del(cx, s, how);
 	tab_put(cx->b, tab);
 	return 0;
 }
 
-int apply_table_exit(struct cx *cx)
+static void end_table(const struct cx *cx, struct fdtab *tab)
 {
-	struct fdtab *tab = tab_at(cx->b, cx->fact->table);
 	struct slot_node *s;
 	size_t i, n;
 
-	if ((cx->fact->flags & TW_F_SELF) || !tab)
-		return 0;
 	n = slots_sorted(cx->b, tab);
 	for (i = 0; i < n; i++) {
 		s = cx->b->slot_sort[i];
@@ -637,6 +649,14 @@ int apply_table_exit(struct cx *cx)
 			slot_del(cx, s, HOW_EXIT);
 	}
 	tab_put(cx->b, tab);
+}
+
+int apply_table_exit(struct cx *cx)
+{
+	struct fdtab *tab = tab_at(cx->b, cx->fact->table);
+
+	if (!(cx->fact->flags & TW_F_SELF) && tab)
+		end_table(cx, tab);
 	return 0;
 }
 
@@ -732,10 +752,12 @@ int apply_task_exit(struct cx *cx)
 
 	if (!p)
 		return 0;
-	if (!(fact->flags & (TW_F_LAST_THREAD | TW_F_GONE))) {
+	if (!(fact->flags & TW_F_LAST_THREAD)) {
 		/* a thread with a table of its own, which it closes now, unless another has it, too */
 		tab = tab_at(cx->b, fact->table);
-		if (tab)
+		if (tab && (fact->flags & TW_F_GONE))
+			end_table(cx, tab);
+		else if (tab)
 			want_rescan(cx->b, p, fact->time_ns + EXIT_GRACE_NS);
 		return 0;
 	}

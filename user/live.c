@@ -191,6 +191,32 @@ static int resync(struct live *l)
 	return 0;
 }
 
+/* What the hooks and rtnetlink have told by now. */
+static int take_facts(struct live *l)
+{
+	int err = l->tp ? tp_collect(l->tp) : 0;
+
+	if (err == -ENOBUFS) {
+		tell_count(l, EV_LOST, 1); /* how many, the kernel does not say */
+		l->resync = true;
+		l->quiet_resync = false;
+		err = 0;
+	}
+	if (!err)
+		err = tracer_read(l->t, on_fact, l);
+	if (err >= 0 && l->tp)
+		err = tp_work(l->tp);
+	if (err < 0)
+		return err;
+	notice_loss(l);
+	return l->error;
+}
+
+static int drain(void *ctx)
+{
+	return take_facts(ctx);
+}
+
 /* What only a look at a process's tables can tell, and only then. */
 static int rescan(struct live *l)
 {
@@ -200,7 +226,7 @@ static int rescan(struct live *l)
 
 	while (bindings_rescan_due(l->b, now, &want, &next)) {
 		l->stats.rescans++;
-		err = seed_tables(l->t, l->b, want.pid);
+		err = seed_tables(l->t, l->b, want.pid, drain, l);
 		if (err < 0 && err != -ENOTSUP)
 			return err;
 	}
@@ -258,27 +284,14 @@ static int work(struct live *l)
 		return -errno;
 	if (l->runtime)
 		runtime_work(l->runtime);
-	err = l->tp ? tp_collect(l->tp) : 0;
-	if (err == -ENOBUFS) {
-		tell_count(l, EV_LOST, 1); /* how many, the kernel does not say */
-		l->resync = true;
-		l->quiet_resync = false;
-		err = 0;
-	}
+	err = take_facts(l);
+	/* before a full look, which the facts that it takes may ask for */
 	if (!err)
-		err = tracer_read(l->t, on_fact, l);
-	if (err >= 0 && l->tp)
-		err = tp_work(l->tp);
-	if (err < 0)
-		return err;
-	notice_loss(l);
-	err = l->error;
+		err = rescan(l);
 	if (!err && l->reload)
 		err = reload(l);
 	if (!err && l->resync)
 		err = resync(l);
-	if (!err)
-		err = rescan(l);
 	return err;
 }
 

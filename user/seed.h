@@ -74,9 +74,11 @@ int seed_all(struct tracer *t, struct bindings *b, enum scan_mode mode);
 
 /*
  * The tables of one process (pid 0: of all) afresh: what differs is told as
- * the change that must have happened. Number told, or a negative errno.
+ * the change that must have happened. `drain` is called when they have been
+ * read, to apply the live facts that came meanwhile (0 or a negative errno):
+ * these know how, and the look does not. Number told, or a negative errno.
  */
-int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid);
+int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid, int (*drain)(void *ctx), void *ctx);
 
 /* Only the fds: who holds what. For a scratch machine. Needs the iterator. */
 int seed_holders(struct tracer *t, struct bindings *b);

@@ -115,16 +115,27 @@ int seed_holders(struct tracer *t, struct bindings *b)
 	return err ? err : told;
 }
 
-int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid)
+static int keep_fd(void *ctx, const struct tw_event *fact)
+{
+	return fact->type == TW_SCAN_FD ? seed_keep(ctx, fact) : 0;
+}
+
+int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid, int (*drain)(void *ctx), void *ctx)
 {
 	struct seed_report report = { 0 };
 	struct seed s = { .t = t, .b = b, .report = &report };
 	struct scan scan = { .s = &s };
+	struct seed_facts fds = { 0 };
 	int err, told;
 
 	bindings_scan_begin(b, SCAN_RESYNC, pid ? SCAN_PROCESS : SCAN_TABLES, rtnl_boottime());
 	bindings_scan_process(b, pid);
-	err = pid ? tracer_scan_process(t, pid, on_fact, &scan) : tracer_scan_fds(t, on_fact, &scan);
+	err = pid ? tracer_scan_process(t, pid, keep_fd, &fds) : tracer_scan_fds(t, keep_fd, &fds);
+	if (!err)
+		err = drain(ctx);
+	for (size_t i = 0; !err && i < fds.n; i++)
+		err = on_fact(&scan, &fds.fact[i]);
+	free(fds.fact);
 	if (err)
 		bindings_scan_abort(b);
 	told = bindings_scan_end(b);

@@ -565,6 +565,16 @@ static int forget_slot(void *ctx, const struct slot *slot)
 	return 0;
 }
 
+/* Of its own table, nobody tells of any close. */
+static int end_thread(struct tp *tp, const struct tw_event *fact)
+{
+	struct slots slots = { tp, fact->table };
+
+	if (fact->flags & TW_F_GONE)
+		bindings_each_slot(tp->b, forget_slot, &slots);
+	return bindings_apply(tp->b, fact);
+}
+
 static int finish_ending(struct tp *tp, struct ending *e)
 {
 	struct slots slots = { tp, e->fact.table };
@@ -752,7 +762,7 @@ int tp_fact(struct tp *tp, const struct tw_event *fact)
 	case TW_NETNS_NEW:
 		return hear_new_netns(tp, fact);
 	case TW_TASK_EXIT:
-		err = fact->flags & TW_F_LAST_THREAD ? begin_ending(tp, fact) : bindings_apply(tp->b, fact);
+		err = fact->flags & TW_F_LAST_THREAD ? begin_ending(tp, fact) : end_thread(tp, fact);
 		if (!err)
 			err = finish_unwatched_endings(tp);
 		if (!err)

@@ -191,6 +191,14 @@ static int attach_all(struct tracer *t)
 	return 0;
 }
 
+/* Without it (before 5.10), others of our kind look like anybody. */
+static void learn_self(struct tracer *t)
+{
+	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts);
+
+	bpf_prog_test_run_opts(bpf_program__fd(t->skel->progs.learn_self), &opts);
+}
+
 static void unload(struct tracer *t)
 {
 	ring_buffer__free(t->ring);
@@ -222,9 +230,11 @@ static int load(struct tracer *t, const struct tracer_options *options)
 		tap_majors(t->skel->bss->tap_majors);
 		/* until a scan has found who holds what, everybody may */
 		t->skel->bss->procs_unknown = !options->after && !options->scan_only;
+		bpf_program__set_autoload(t->skel->progs.learn_self, true);
 		err = tapwatch_bpf__load(t->skel);
 	}
 	if (!err) {
+		learn_self(t);
 		t->ring = ring_buffer__new(bpf_map__fd(t->skel->maps.ring), on_ring, t, NULL);
 		err = t->ring ? attach_all(t) : -errno;
 	}

@@ -130,6 +130,10 @@ struct signal_struct {
 	int nr_threads;
 };
 
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -141,6 +145,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	const struct cred *cred;
 	struct files_struct *files;
+	struct mm_struct *mm;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 };
