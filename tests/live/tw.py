@@ -269,15 +269,120 @@ def own_netns():
 
 # ---- fixture processes ---------------------------------------------------
 
-class Fixture:
-    """A tapfix process, or a copy of it under another name. do() sends a command and returns the answer's members."""
-    def __init__(self, netns=None, command=None):
-        self.process = subprocess.Popen(command or [os.path.join(Settings.helpers, "tapfix")],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        self.pid = self.process.pid
+class Actor:
+    """A process that obeys: a Fixture, or a child of one."""
+    def __init__(self):
+        self.pid = None
         self.fds = {}           # slot -> number, also of closed ones
         self.tun = set()        # open slots that are tun files
         self.alive = True
+        self.children = []
+
+    def ask(self, line, limit=30):
+        raise NotImplementedError
+
+    def do(self, line, fails=None, limit=30):
+        """fails: the errno name it must end with."""
+        answer = self.ask(line, limit)
+        if answer.get("errno") != fails:
+            raise Failure("fixture %d: `%s` answered %s, expected %s" % (self.pid, line, answer, fails or "success"))
+        return answer
+
+    def open(self, slot, *options):
+        answer = self.do(" ".join(("open", slot) + options))
+        self.fds[slot] = answer["fd"]
+        if "opath" not in options and not any(o.startswith("/") for o in options):
+            self.tun.add(slot)
+        return answer
+
+    def setiff(self, slot, ifname, *flags, fails=None):
+        return self.do("setiff %s %s %s" % (slot, word(ifname), " ".join(flags)), fails)
+
+    def close(self, slot):
+        self.do("close " + slot)
+        self.tun.discard(slot)
+
+    def dup(self, slot, new, *options):
+        self.has(new, self.do(" ".join(("dup", slot, new) + options))["fd"])
+
+    def dup2(self, slot, new, fd, *options, command="dup2"):
+        """To the number `fd`; whatever was there is gone."""
+        self.do(" ".join((command, slot, new, str(fd)) + options))
+        self.tun = {s for s in self.tun if self.fds[s] != fd}
+        self.fds[new] = fd
+        if slot in self.tun or slot == new:
+            self.tun.add(new)
+
+    def has(self, slot, fd):
+        """It got a tun file by another way than open: slot and number."""
+        self.fds[slot] = fd
+        self.tun.add(slot)
+
+    def lost(self, *slots):
+        self.tun -= set(slots)
+
+    def fork(self, name, *options):
+        """A Child with the same files. With `share`, of the same table."""
+        child = Child(self, name, self.do(" ".join(("fork", name) + options))["pid"])
+        self.children.append(child)
+        return child
+
+    def spawn(self, name):
+        """A Child by vfork and exec."""
+        answer = self.do("spawn " + name)
+        child = Child(self, name, answer["pid"])
+        child.tun &= set(answer["kept"])
+        self.children.append(child)
+        return child
+
+    def exec(self, *command):
+        """Itself again, or a copy of it elsewhere."""
+        self.tun &= set(self.do(" ".join(("exec",) + command))["kept"])
+        for child in self.children:
+            child.alive = False
+
+    def send_fds(self, to, *slots):
+        self.do("sendfd %s %s" % (" ".join(slots), to))
+
+    def receive_fds(self, source, *slots):
+        """As many as came, into these slots; the answer."""
+        answer = self.do("recvfd %s %s" % (" ".join(slots), source))
+        for slot, fd in zip(slots, answer["fds"]):
+            self.has(slot, fd)
+        return answer
+
+    def family(self):
+        """Itself and its descendants."""
+        return [self] + [p for c in self.children for p in c.family()]
+
+
+class Child(Actor):
+    """A process that a Fixture (or another Child) made and talks to."""
+    def __init__(self, parent, name, pid):
+        super().__init__()
+        self.parent, self.name, self.pid = parent, name, pid
+        self.fds = dict(parent.fds)
+        self.tun = set(parent.tun)
+
+    def ask(self, line, limit=30):
+        return self.parent.ask("@%s %s" % (self.name, line), limit)
+
+    def end(self):
+        self.alive = False
+        return self.parent.do("reap " + self.name)
+
+    def kill(self):
+        self.alive = False
+        return self.parent.do("kill " + self.name)
+
+
+class Fixture(Actor):
+    """A tapfix process, or a copy of it under another name. do() sends a command and returns the answer's members."""
+    def __init__(self, netns=None, command=None):
+        super().__init__()
+        self.process = subprocess.Popen(command or [os.path.join(Settings.helpers, "tapfix")],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.pid = self.process.pid
         self.buffer = b""
         if netns is not None:
             self.do("setns " + netns.path)
@@ -304,31 +409,6 @@ class Fixture:
     def ask(self, line, limit=30):
         self.send(line)
         return self.receive(limit)
-
-    def do(self, line, fails=None, limit=30):
-        """fails: the errno name it must end with."""
-        answer = self.ask(line, limit)
-        if answer.get("errno") != fails:
-            raise Failure("fixture %d: `%s` answered %s, expected %s" % (self.pid, line, answer, fails or "success"))
-        return answer
-
-    def open(self, slot, *options):
-        answer = self.do(" ".join(("open", slot) + options))
-        self.fds[slot] = answer["fd"]
-        if "opath" not in options:
-            self.tun.add(slot)
-        return answer
-
-    def setiff(self, slot, ifname, *flags, fails=None):
-        return self.do("setiff %s %s %s" % (slot, word(ifname), " ".join(flags)), fails)
-
-    def close(self, slot):
-        self.do("close " + slot)
-        self.tun.discard(slot)
-
-    def dup(self, slot, new, *options):
-        self.fds[new] = self.do(" ".join(("dup", slot, new) + options))["fd"]
-        self.tun.add(new)
 
     def end(self):
         """Ends it the regular way and waits for it."""
@@ -495,7 +575,7 @@ def brief(event):
 class Model:
     """Replays events. What contradicts the past is a problem."""
     def __init__(self):
-        self.holders = {}       # (pid, fd) -> file id
+        self.holders = set()    # (pid, fd, file id); two tables of a process may have two files under one number
         self.files = {}         # id -> {"device": id or None, "disabled": bool}
         self.devices = {}       # id -> members
         self.dead = set()       # device and file ids that must not come again
@@ -503,7 +583,7 @@ class Model:
     def apply(self, event):
         """None or a problem."""
         name, file, device = event["event"], event.get("file"), event.get("device")
-        holder = (member(event, "process.pid"), event.get("fd"))
+        holder = (member(event, "process.pid"), event.get("fd"), file)
         problem = None
         for known in (file, device and device.get("id")):
             if known in self.dead:
@@ -523,14 +603,16 @@ class Model:
             elif name in ("queue-detach", "queue-attach"):
                 entry["disabled"] = name == "queue-detach"
         if name in ("open", "hold", "exist") and MISSING not in holder and holder[1] is not None:
-            if name != "hold" and holder in self.holders:
-                problem = "%s of pid %s fd %s, which was held" % ((name,) + holder)
-            self.holders[holder] = file
+            if (holder in self.holders) != (event.get("how") == "exec"):
+                problem = "%s (%s) of %s by pid %s fd %s, which was %sheld" % (
+                    name, event.get("how"), file, holder[0], holder[1], "" if holder in self.holders else "not ")
+            self.holders.add(holder)
         elif name == "drop":
-            if self.holders.pop(holder, None) != file:
-                problem = "drop of pid %s fd %s, which was not held for %s" % (holder + (file,))
+            if holder not in self.holders:
+                problem = "drop of pid %s fd %s, which was not held for %s" % holder
+            self.holders.discard(holder)
         elif name == "release":
-            if file in self.holders.values():
+            if any(held == file for _, _, held in self.holders):
                 problem = "release of %s while it is held" % file
             self.files.pop(file, None)
             self.dead.add(file)
@@ -545,9 +627,14 @@ class Model:
 
     def of(self, pid, fd):
         """(file id, device members or None) of a holder's fd; (None, None) when unknown."""
-        file = self.holders.get((pid, fd))
-        entry = self.files.get(file)
-        return (file, self.devices.get(entry["device"])) if entry else (None, None)
+        for holder in self.holders:
+            if holder[:2] == (pid, fd) and holder[2] in self.files:
+                return holder[2], self.devices.get(self.files[holder[2]]["device"])
+        return None, None
+
+    def fds(self, pid):
+        """The numbers by which a process holds files, one for each table with it."""
+        return sorted(fd for holder, fd, _ in self.holders if holder == pid)
 
 
 # ---- one scenario --------------------------------------------------------
@@ -629,11 +716,11 @@ class Scenario:
 
     def mine(self, events):
         """The events that concern this scenario."""
-        files, devices = set(), set()
+        files, devices, pids = set(), set(), self.pids | {p.pid for f in self.fixtures for p in f.family()}
 
         def belongs(event):
             file, device = event.get("file"), event.get("device") or {}
-            if (member(event, "process.pid") in self.pids or file in files or device.get("id") in devices
+            if (member(event, "process.pid") in pids or file in files or device.get("id") in devices
                     or str(device.get("ifname", "")).startswith(self.prefix)
                     or str(event.get("requested", "")).startswith(self.prefix)):
                 files.update([file] if file else [])
@@ -668,6 +755,28 @@ class Scenario:
         self.told += got
         return got
 
+    def processes(self):
+        """Those that are alive and have not lost the way to us."""
+        return [p for f in self.fixtures for p in f.family() if f.alive and p.alive]
+
+    def check_list(self):
+        """A fresh `list` says of each fixture what the events add up to, and check_truth()."""
+        self.check_truth()
+        model = Model()
+        for event in self.watch.events:
+            model.apply(event)
+        listed = json.loads(self.run(Settings.tapwatch, "list", "--json").output)["bindings"]
+        ids, wrong = {}, []
+        for f in self.processes():
+            rows = [row for row in listed if row.get("pid") == f.pid]
+            if sorted(row["fd"] for row in rows) != model.fds(f.pid):
+                wrong.append("pid %d holds fds %s by the events, and by the list %s" % (
+                    f.pid, model.fds(f.pid), sorted(row["fd"] for row in rows)))
+            for row in rows:
+                wrong += row_of(model, row, ids)
+        if wrong:
+            raise Failure("the state told differs from a fresh list:\n" + "\n".join(wrong))
+
     def check_truth(self):
         """The state told is the state the kernel tells each fixture."""
         model = Model()
@@ -677,10 +786,10 @@ class Scenario:
             problem = model.apply(event)
             if problem and id(event) in ours:
                 wrong.append("%s\n  %s" % (problem, brief(event)))
-        for f in self.fixtures:
-            if f.alive:
-                for slot in sorted(f.tun):
-                    wrong += truth_of(model, f, slot)
+        for f in self.processes():
+            wrong += holders_of(model, f.pid)
+            for slot in sorted(f.tun):
+                wrong += truth_of(model, f, slot)
         if wrong:
             raise Failure("the state told differs from the kernel's:\n" + "\n".join(wrong))
 
@@ -697,6 +806,60 @@ class Scenario:
         for name in os.listdir("/sys/class/net"):
             if name.startswith(self.prefix):
                 quiet("ip", "link", "del", name)
+
+
+TUN_DEVICE = os.makedev(10, 200)
+O_PATH = 0o10000000
+
+
+def tun_fds(pid):
+    """The fds of a process for /dev/net/tun, in any of its tables, as /proc has them."""
+    found = set()
+    for task in os.listdir("/proc/%d/task" % pid):
+        folder = "/proc/%d/task/%s/fd" % (pid, task)
+        try:
+            for fd in os.listdir(folder):
+                if os.stat(os.path.join(folder, fd)).st_rdev == TUN_DEVICE and not is_opath(pid, task, fd):
+                    found.add(int(fd))
+        except OSError:     # a thread that ended
+            continue
+    return found
+
+
+def is_opath(pid, task, fd):
+    with open("/proc/%d/task/%s/fdinfo/%s" % (pid, task, fd), "rb") as info:
+        return bool(int(re.search(rb"flags:\s*([0-7]+)", info.read()).group(1), 8) & O_PATH)
+
+
+def holders_of(model, pid):
+    """What differs between the model and /proc in the fds of a process."""
+    kernel = sorted(tun_fds(pid))
+    told = sorted(fd for fd in set(model.fds(pid)) if "tap" not in os.path.basename(readlink(pid, fd)))
+    return [] if kernel == told else ["pid %d holds fds %s by the events, and by /proc %s" % (pid, told, kernel)]
+
+
+def readlink(pid, fd):
+    try:
+        return os.readlink("/proc/%d/fd/%d" % (pid, fd))
+    except OSError:
+        return ""
+
+
+def row_of(model, row, ids):
+    """What differs between the model and a row of the list. ids: file id told -> the list's."""
+    wrong = []
+    candidates = [holder[2] for holder in model.holders if holder[:2] == (row["pid"], row["fd"])]
+    for file in candidates:
+        device = model.devices.get(model.files[file]["device"]) or {}
+        if ids.get(file, row["file"]) != row["file"] or (row["file"] in ids.values() and file not in ids):
+            wrong.append("pid %(pid)d fd %(fd)d: the list has another file" % row)
+            continue
+        wrong = ["pid %d fd %d: %s told %r, listed %r" % (row["pid"], row["fd"], key, device.get(key), row.get(key))
+                 for key in ("ifname", "ifindex", "netns") if device.get(key) != row.get(key)]
+        if not wrong:
+            ids[file] = row["file"]
+            break
+    return wrong
 
 
 def truth_of(model, f, slot):
