@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/vhost.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -234,9 +235,59 @@ static void op_addfd(void)
 	close(listener);
 }
 
+/* ---- vhost-net -------------------------------------------------------------------------- */
+
+static bool vhost_ring(int fd, unsigned int index, char *memory)
+{
+	struct vhost_vring_state num = { .index = index, .num = 16 };
+	struct vhost_vring_state start = { .index = index, .num = 0 };
+	struct vhost_vring_addr addr = {
+		.index = index,
+		.desc_user_addr = (uintptr_t)memory,
+		.avail_user_addr = (uintptr_t)memory + 4096,
+		.used_user_addr = (uintptr_t)memory + 8192,
+	};
+
+	return !ioctl(fd, VHOST_SET_VRING_NUM, &num) && !ioctl(fd, VHOST_SET_VRING_BASE, &start) &&
+	       !ioctl(fd, VHOST_SET_VRING_ADDR, &addr);
+}
+
+static void op_vhost_new(void)
+{
+	static char memory[2 * 16384] __attribute__((aligned(4096)));	/* a guest's; it stays empty */
+	struct { struct vhost_memory head; struct vhost_memory_region region; } table = {
+		.head.nregions = 1,
+		.region = { .memory_size = sizeof(memory), .userspace_addr = (uintptr_t)memory },
+	};
+	uint64_t features = 0;
+	int fd = open("/dev/vhost-net", O_RDWR), moved = -1;
+
+	if (fd < 0)
+		return;
+	if (!ioctl(fd, VHOST_SET_OWNER, NULL) && !ioctl(fd, VHOST_SET_FEATURES, &features) &&
+	    !ioctl(fd, VHOST_SET_MEM_TABLE, &table) && vhost_ring(fd, 0, memory) &&
+	    vhost_ring(fd, 1, memory + sizeof(memory) / 2))
+		moved = fcntl(fd, F_DUPFD, rnd_between(FD_VHOST, FD_MAX - 1));
+	note("vhost", moved, 0, 0, 0, NULL);
+	close(fd);
+}
+
+/* Gives a queue to vhost-net or takes it back; without its fds it lives on there. */
+static void op_vhost_set(void)
+{
+	struct vhost_vring_file backend = {
+		.index = rnd(2),
+		.fd = chance(30) ? -1 : rnd_between(FD_TUN, FD_SOCKET - 1),
+	};
+	int fd = rnd_between(FD_VHOST, FD_MAX - 1);
+
+	note("vhost backend", ioctl(fd, VHOST_NET_SET_BACKEND, &backend), fd, backend.index, backend.fd, NULL);
+}
+
 const struct op pass_ops[] = {
 	{ "socketpair", 10, op_socketpair }, { "send", 70, op_send }, { "receive", 90, op_receive },
 	{ "close-socket", 14, op_close_socket },
+	{ "vhost", 4, op_vhost_new }, { "vhost-set", 24, op_vhost_set },
 	{ "getfd", 24, op_getfd }, { "addfd", 4, op_addfd },
 	{ NULL, 0, NULL }
 };

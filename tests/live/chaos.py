@@ -181,10 +181,18 @@ class Test:
         self.unknowable = None  # files that flew unbound when the stream began: in no fd table, at no device
         self.late = 0           # quiet points at which events were yet to come
         self.began = time.monotonic()
+        self.spent = collections.Counter()      # seconds
         self.ops = 0
         self.quiet_points = 0
         self.rows = 0           # compared
         self.wrong = {"watch": [], "list": [], "stream": [], "loss": []}
+
+    def timed(self, what, function):
+        begin = time.monotonic()
+        try:
+            return function()
+        finally:
+            self.spent[what] += time.monotonic() - begin
 
     # -- waiting --
 
@@ -260,11 +268,11 @@ class Test:
             truth = picture_of_truth(self.truth)
             self.unknowable = {f for f in truth.unheld if truth.files[f]["state"] == "no device"}
             self.watch.state.unknowable = len(self.unknowable)
-        self.caught_up()
+        self.timed("catching up", self.caught_up)
         if self.args.overflow:
             # Whether what is there after a gap is what was there before it can't always be known.
             self.files, self.devices = Pairing("file"), Pairing("device")
-        wrong = self.compare_watch()
+        wrong = self.timed("comparing", self.compare_watch)
         if wrong and self.watch.backend == "tracepoint":
             # It looks where nothing tells it, a little later.
             self.late += 1
@@ -272,7 +280,7 @@ class Test:
             wrong = self.compare_watch()
         if wrong and self.gone_spaces(wrong):
             # A namespace ends some time after the last that was of it.
-            self.pump(lambda: not self.gone_spaces(self.compare_watch()), 10, "the end of a namespace")
+            self.pump_while(lambda: self.gone_spaces(self.compare_watch()), 10)
             wrong = self.compare_watch()
         if wrong:
             first = self.watch.events
@@ -280,7 +288,8 @@ class Test:
             wrong.append(Difference("after 2 s more and %d more events %d of these differences are left" % (
                 self.watch.events - first, len(self.compare_watch()))))
         self.wrong["watch"] += wrong
-        self.wrong["list"] += self.run_list()
+        if self.quiet_points % self.args.list_every == 0 or wrong:
+            self.wrong["list"] += self.timed("list", self.run_list)
         self.wrong["stream"] += [Difference("%s: %s" % (text, tw.brief(event)), event.get("file"),
                                             (event.get("device") or {}).get("id"),
                                             (event.get("process") or {}).get("pid"), event.get("fd"))
@@ -333,8 +342,9 @@ class Test:
             n = min(left, self.args.every)
             self.chaos.send("run %d" % n)
             if not self.watch:
-                self.start_watch()
-            self.pump(lambda: self.chaos.answers, 70, "%d operations and a quiet point" % n)
+                self.timed("start", self.start_watch)
+            self.timed("operations", lambda: self.pump(lambda: self.chaos.answers, 70,
+                                                       "%d operations and a quiet point" % n))
             self.truth = json.loads(self.chaos.answers.pop(0))
             left -= n
             self.quiet_point()
@@ -354,7 +364,7 @@ class Test:
     # -- what went wrong --
 
     def story(self, differences):
-        """Events and operations about some differences."""
+        """Events and operations about some differences, in the order of time."""
         out = []
         try:
             events = [json.loads(line) for line in self.watch.kept]
@@ -362,19 +372,21 @@ class Test:
         except tw.Failure as failure:
             return ["no log: %s" % failure]
         for d in differences[:6]:
-            out += ["", "DIFFERENCE: %s" % d]
-            files, pids = {d.file} - {None}, {d.pid} - {None}
-            about = [e for e in events if self.is_about(e, d, files)]
-            pids |= {tw.member(e, "process.pid") for e in about[-12:]} - {tw.MISSING}
-            out += ["  " + when(e) + tw.brief(e) for e in about[-30:]]
-            words = re.compile(r" pid (%s) | (%s) *= *|\((%s)," % (("|".join(map(str, pids or {0})),) * 3))
-            out += ["  op " + line for line in log if words.search(line)][-60:]
+            about = [e for e in events if self.is_about(e, d)]
+            pids = {tw.member(e, "process.pid") for e in about[-12:]} | {d.pid} - {None, tw.MISSING}
+            pids = "|".join(map(str, pids or {0}))
+            words = re.compile(r"( pid (%s) .*= [^-]| = (%s)$|\((%s),)" % (pids, pids, pids))
+            lines = ["%.9f      %s" % (e["boottime_ns"] / 1e9, tw.brief(e)) for e in about[-40:]]
+            lines += [line for line in log if words.search(line)][-80:]
+            out += ["", "DIFFERENCE: %s" % d] + ["  " + line for line in sorted(lines)]
         return out
 
     @staticmethod
-    def is_about(event, d, files):
+    def is_about(event, d):
+        if d.file and d.pid:
+            return event.get("file") == d.file and tw.member(event, "process.pid") == d.pid
         if d.file:
-            return event.get("file") in files
+            return event.get("file") == d.file
         if d.device:
             return tw.member(event, "device.id") == d.device
         return tw.member(event, "process.pid") == d.pid and (d.fd is None or event.get("fd") == d.fd)
@@ -389,10 +401,6 @@ class Test:
         status = self.watch.stop() if self.watch else None
         self.chaos.end()
         return status
-
-
-def when(event):
-    return "%.9f " % (event["boottime_ns"] / 1e9)
 
 
 def point(number, ok, title, lines=()):
@@ -415,6 +423,7 @@ def report(test, failure, status):
                    "%d resyncs, %.1f s" % (
                        test.ops, test.quiet_points, test.late, test.rows, test.watch.events, test.watch.backend,
                        test.watch.lost, test.watch.resyncs, time.monotonic() - test.began))
+        tw.comment("seconds: " + ", ".join("%s %.1f" % item for item in test.spent.items()))
         tw.comment("events: " + " ".join("%s %d" % item for item in sorted(test.watch.state.counts.items())))
     failed = 0
     for number, (key, title) in enumerate(TITLES, 1):
@@ -439,6 +448,7 @@ def main():
     parser.add_argument("--seed", type=lambda s: int(s, 0), default=int.from_bytes(os.urandom(4), "little"))
     parser.add_argument("--ops", type=int, default=1500)
     parser.add_argument("--every", type=int, default=300, help="operations between two quiet points")
+    parser.add_argument("--list-every", type=int, default=1, help="run `list` at every so manieth quiet point")
     parser.add_argument("--processes", type=int, default=6)
     parser.add_argument("--overflow", action="store_true", help="with a tiny ring buffer")
     parser.add_argument("--tapwatch", default=tw.Settings.tapwatch)

@@ -205,7 +205,8 @@ class State:
                 out.files[file] = {"device": entry["device"], "state": state_of(entry)}
                 if entry["socket_netns"] is not None:
                     out.files[file]["socket_netns"] = entry["socket_netns"]
-                out.unheld.add(file)
+                if not entry["vhost"]:  # a reference that no look from outside can show
+                    out.unheld.add(file)
         for pid, start, fd, file in self.holders:
             if file not in out.files:
                 continue
