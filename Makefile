@@ -10,6 +10,7 @@
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 CC ?= gcc
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
@@ -79,14 +80,20 @@ build:
 
 -include $(OBJECTS:.o=.d)
 
-.PHONY: install
-install: tapwatch
+.PHONY: install install-service
+install: tapwatch install-service
 	install -D -m 755 tapwatch $(DESTDIR)$(SBINDIR)/tapwatch
 	install -D -m 644 man/tapwatch.8 $(DESTDIR)$(MANDIR)/man8/tapwatch.8
 
+# Not started, nor enabled.
+install-service:
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/sbin/tapwatch|$(SBINDIR)/tapwatch|' contrib/tapwatch.service >$(DESTDIR)$(UNITDIR)/tapwatch.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/tapwatch.service
+
 .PHONY: uninstall
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/tapwatch $(DESTDIR)$(MANDIR)/man8/tapwatch.8
+	rm -f $(DESTDIR)$(SBINDIR)/tapwatch $(DESTDIR)$(MANDIR)/man8/tapwatch.8 $(DESTDIR)$(UNITDIR)/tapwatch.service
 
 .PHONY: clean
 clean:

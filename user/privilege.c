@@ -43,10 +43,12 @@ int privilege_check(char *err, size_t errsize)
 
 int privilege_drop(bool reload)
 {
-	bool keep[sizeof(capabilities) / sizeof(capabilities[0])];
+	bool keep[sizeof(capabilities) / sizeof(capabilities[0])], bounds;
 
 	if (capng_get_caps_process())
 		return -EPERM;
+	/* a service manager that kept it from us has cut the set itself; libcap-ng complains aloud */
+	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	for (size_t i = 0; i < capabilities_len; i++)
 		keep[i] = (!capabilities[i].at_start || reload) && privilege_has(&capabilities[i]);
 	capng_clear(CAPNG_SELECT_BOTH);
@@ -55,6 +57,7 @@ int privilege_drop(bool reload)
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 				     (unsigned)capabilities[i].number);
 	/* the bounding set can only be cut while CAP_SETPCAP is there: first that, then the rest */
-	capng_apply(CAPNG_SELECT_BOUNDS);
+	if (bounds)
+		capng_apply(CAPNG_SELECT_BOUNDS);
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }
