@@ -22,6 +22,7 @@ import binding
 import cli
 import device_life
 import filters
+import history
 import holders
 import loss
 import machines
@@ -32,7 +33,7 @@ import seed
 import tw
 
 # Those with SCENARIOS share one tapwatch; those of OWN_SCENARIOS start their own, after it has ended.
-MODULES = [binding, namespaces, device_life, queues, holders, macvtap, seed, filters, machines, cli, loss]
+MODULES = [binding, namespaces, device_life, queues, holders, macvtap, seed, filters, machines, cli, history, loss]
 
 
 def full_name(module, function):
