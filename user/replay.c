@@ -621,6 +621,7 @@ static int fill_process(struct rows *rows, struct row *row, const struct process
 	row->vm_type = rows_keep(rows, p->vm_type, &err);
 	row->vm_name = rows_keep(rows, p->vm_name, &err);
 	row->vm_uuid = rows_keep(rows, p->vm_uuid, &err);
+	row->role = p->vm_type ? role_name(ROLE_VM) : NULL;
 	row->vm_manager = rows_keep(rows, p->vm_manager, &err);
 	return err;
 }

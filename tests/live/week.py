@@ -127,7 +127,8 @@ class Clock:
         self.fixture.setiff("x", name, "tap")
         self.fixture.close("x")
         with self.changed:
-            want(self.changed.wait_for(lambda: name in self.seen, seconds(15)), "not recorded in time: the end of " + name)
+            want(self.changed.wait_for(lambda: name in self.seen, seconds(30)), "not recorded in time: the end of " + name,
+                 "the recorder: status %s, said %r" % (self.recorder.process.poll(), self.recorder.said()))
 
     def end(self):
         self.fixture.end()
