@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* cmd_vms.c - the virtual machines with their interfaces, now or at a past moment. */
+/* cmd_vms.c - the virtual machines with their interfaces, now or at a past moment; one machine's run as a timeline. */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "commands.h"
 #include "diag.h"
+#include "escape.h"
 #include "fields.h"
 #include "netns.h"
 #include "options.h"
+#include "out.h"
 #include "past.h"
 #include "snapshot.h"
+#include "vm.h"
+#include "vm_story.h"
 
 static const char help[] =
-	"Usage: tapwatch vms [OPTION...]\n\n"
-	"Prints every virtual machine that has a TUN/TAP device, a line for each of its interfaces.\n";
+	"Usage: tapwatch vms [OPTION...]\n"
+	"       tapwatch vms NAME [OPTION...]\n\n"
+	"Prints every virtual machine that has a TUN/TAP device, a line for each of its interfaces. With a\n"
+	"NAME (a glob, or a UUID) the last run of that machine out of the history, as a timeline: who\n"
+	"prepared its interfaces, what was done to them, and how it ended; with --at the last one that\n"
+	"began before.\n";
 
 #define COLUMNS "vm_name,vm_type,vm_manager,pid,start,ifname,kind,netns,master,queues,vhost"
 
@@ -235,6 +244,209 @@ static int print(struct rows *rows, const struct options *o, const struct doubt 
 	return finish(out_table(&table, stdout, rows, &columns));
 }
 
+/* ---- one machine's run ---- */
+
+static void show(char *out, size_t size, const char *text)
+{
+	escape_term(out, size, text ? text : "", text ? strlen(text) : 0);
+}
+
+static void print_moment(const char *what, uint64_t realtime_ns)
+{
+	time_t seconds = (time_t)(realtime_ns / 1000000000);
+	char text[64];
+	struct tm tm;
+
+	if (!realtime_ns || !localtime_r(&seconds, &tm))
+		return;
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s%s.%03u", what, text, (unsigned)(realtime_ns / 1000000 % 1000));
+}
+
+/* Offsets count from the first thing that is told. */
+static uint64_t story_origin(const struct story *story)
+{
+	uint64_t first = story->n_items ? story->items[0].boottime_ns : story->start_boottime_ns;
+
+	return story->process_start_ns && story->process_start_ns < first ? story->process_start_ns : first;
+}
+
+static void print_head(const struct story *story)
+{
+	char type[64], name[ESCAPE_SIZE(VM_TEXT_LEN)], uuid[ESCAPE_SIZE(64)], manager[64];
+
+	show(type, sizeof(type), story->type);
+	show(name, sizeof(name), story->name);
+	show(uuid, sizeof(uuid), story->uuid);
+	show(manager, sizeof(manager), story->manager);
+	printf("%s (%s%s%s%s%s), pid %u\n", *name ? name : uuid, type, *manager ? ", " : "", manager,
+	       *name && *uuid ? ", " : "", *name ? uuid : "", story->pid);
+	if (story->start_seq)
+		print_moment("  first device at ", story->start_realtime_ns);
+	else
+		printf("  it ran before it was recorded");
+	print_moment("; ended at ", story->stop_realtime_ns);
+	printf("%s\n", story->cut ? "; of what came between only beginning and end are shown" : "");
+}
+
+static void print_offset(uint64_t at, uint64_t origin)
+{
+	uint64_t ns = at > origin ? at - origin : 0;
+
+	printf("%+10.3f s  ", (double)ns / 1e9);
+}
+
+/* The process itself started at some point between. */
+static bool print_process(const struct story *story, uint64_t before, uint64_t origin)
+{
+	if (!story->process_start_ns || story->process_start_ns > before)
+		return false;
+	print_offset(story->process_start_ns, origin);
+	printf("process %u started\n", story->pid);
+	return true;
+}
+
+/* A line as watch has it, but for its time. */
+static int print_item(struct out_text *text, const struct event *event, uint64_t origin)
+{
+	char *line = NULL, *at;
+	size_t size = 0;
+	FILE *memory = open_memstream(&line, &size);
+	int err = memory ? out_text(text, memory, event) : -ENOMEM;
+
+	if (memory && fclose(memory) && !err)
+		err = -ENOMEM;
+	/* "2026-11-22 06:02:53.232 " */
+	at = !err && size > 24 ? line + 24 : NULL;
+	if (at) {
+		print_offset(event->change->time_ns, origin);
+		fputs(at, stdout);
+	}
+	free(line);
+	return err;
+}
+
+static int print_story(struct history_reader *reader, const struct story *story)
+{
+	struct out_text text = { .date = true, .init_netns = netns_initial() };
+	uint64_t origin = story_origin(story);
+	bool started = false;
+	int err = 0;
+
+	print_head(story);
+	for (size_t i = 0; i < story->n_items && !err; i++) {
+		struct event event;
+
+		if (!started)
+			started = print_process(story, story->items[i].boottime_ns, origin);
+		err = history_event(reader, story->items[i].seq, &event);
+		if (!err)
+			err = print_item(&text, &event, origin);
+	}
+	return err;
+}
+
+static int add_text(struct json_object *object, const char *key, const char *text)
+{
+	char safe[ESCAPE_SIZE(VM_TEXT_LEN)];
+
+	if (!text)
+		return 0;
+	escape_utf8(safe, sizeof(safe), text, strlen(text));
+	return hang_in(object, key, json_object_new_string(safe));
+}
+
+static int add_items(struct json_object *array, struct history_reader *reader, const struct story *story)
+{
+	uint64_t origin = story_origin(story);
+	int err = 0;
+
+	for (size_t i = 0; i < story->n_items && !err; i++) {
+		struct json_object *one;
+		struct event event;
+
+		err = history_event(reader, story->items[i].seq, &event);
+		one = err ? NULL : event_json(&event);
+		if (!err)
+			err = one ? hang_in(one, "offset_ns", json_object_new_uint64(story->items[i].boottime_ns - origin)) :
+				    -ENOMEM;
+		if (one && json_object_array_add(array, one)) {
+			json_object_put(one);
+			err = -ENOMEM;
+		}
+	}
+	return err;
+}
+
+static int print_story_json(struct history_reader *reader, const struct story *story)
+{
+	struct json_object *object = json_object_new_object(), *timeline = json_object_new_array();
+	int err = object && timeline ? add_text(object, "name", story->name) : -ENOMEM;
+
+	if (!err)
+		err = add_text(object, "type", story->type);
+	if (!err)
+		err = add_text(object, "uuid", story->uuid);
+	if (!err)
+		err = add_text(object, "manager", story->manager);
+	if (!err)
+		err = hang_in(object, "pid", json_object_new_int64(story->pid));
+	if (!err && story->process_start_ns)
+		err = hang_in(object, "start_ns", json_object_new_uint64(story->process_start_ns));
+	if (!err)
+		err = hang_in(object, "running", json_object_new_boolean(!story->stop_seq));
+	if (!err)
+		err = add_items(timeline, reader, story);
+	if (!err)
+		err = hang_in(object, "timeline", json_object_get(timeline));
+	json_object_put(timeline);
+	if (!err && printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+								  JSON_C_TO_STRING_NOSLASHESCAPE)) < 0)
+		err = -errno;
+	json_object_put(object);
+	return err;
+}
+
+static int tell_story(struct history_reader *reader, const struct options *o, const char *name)
+{
+	struct story story;
+	uint64_t last = 0;
+	int err = o->past ? history_seq_at(reader, o->at_ns, &last) : 0;
+
+	if (!err)
+		err = story_find(reader, name, last, &story);
+	else
+		memset(&story, 0, sizeof(story));
+	if (err == -ENOENT || err == -ENODATA) {
+		char safe[ESCAPE_SIZE(256)];
+
+		escape_term(safe, sizeof(safe), name, strnlen(name, 256));
+		warn_msg("the history knows no virtual machine '%s'", safe);
+		return EXIT_FAILED;
+	}
+	if (!err)
+		err = o->json ? print_story_json(reader, &story) : print_story(reader, &story);
+	story_free(&story);
+	return err && err != -EPIPE ? past_failed(o, err) : finish(0);
+}
+
+static int vms_name(const struct options *o, const char *name)
+{
+	struct history_reader *reader = past_open(o);
+	int status = EXIT_FAILED;
+
+	if (!reader)
+		return status;
+	if (!history_reader_begin(reader)) {
+		status = tell_story(reader, o, name);
+		history_reader_end(reader);
+	}
+	history_reader_close(reader);
+	return status;
+}
+
+/* ---- */
+
 static int vms(const struct options *o)
 {
 	unsigned wanted = ROWS_VM | ROWS_VHOST | ROWS_USER | ROWS_PROCESS | ROWS_START | (o->json ? 0 : ROWS_LABEL);
@@ -256,14 +468,16 @@ int cmd_vms(int argc, char **argv)
 {
 	struct options options;
 	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
-				   OPT_NOISE | OPT_AT, argc, argv, help);
+				   OPT_NOISE | OPT_AT | OPT_DB, argc, argv, help);
 
 	if (status >= 0)
 		return status;
-	if (options.first_operand < argc)
-		status = usage_error("vms", "unexpected argument '%s'", argv[options.first_operand]);
+	if (options.first_operand + 1 < argc)
+		status = usage_error("vms", "unexpected argument '%s'", argv[options.first_operand + 1]);
 	else if (options.json && options.raw)
 		status = usage_error("vms", "--json and --raw exclude each other");
+	else if (options.first_operand < argc)
+		status = vms_name(&options, argv[options.first_operand]);
 	else
 		status = vms(&options);
 	options_free(&options);

@@ -446,7 +446,7 @@ static int parse_all(struct options *o, struct words *words, unsigned takes, int
 		if (!is_filter(words, s->code, value))
 			status = take_option(o, argv[0], s->code, value);
 	}
-	if (status < 0 && (takes & OPT_AT) && o->db && !o->past)
+	if (status < 0 && (takes & OPT_AT) && !(takes & OPT_DB) && o->db && !o->past)
 		return usage_error(argv[0], "--db is for --at: what is now does not stand there");
 	if (!o->db)
 		o->db = HISTORY_DEFAULT_DB;

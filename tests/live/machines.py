@@ -3,8 +3,12 @@
 is called as a hypervisor is, with its arguments."""
 import json
 import os
+import select
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 
 import tw
 from cli import tapwatch, want
@@ -178,5 +182,74 @@ def succession(s):
         s.ip("link", "del", name)
 
 
+class Recorder:
+    """A running `tapwatch record` with a database of its own."""
+    def __init__(self, directory):
+        self.db = os.path.join(directory, "history.db")
+        self.process = subprocess.Popen([tw.Settings.tapwatch, "record", "--db", self.db, "--backend", tw.Settings.backend],
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.until("ready")
+
+    def events(self):
+        """All there are; none while there is no database yet."""
+        _, out, _ = tapwatch("history", "--json", "--db", self.db)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def until(self, name, limit=30):
+        end = time.monotonic() + tw.seconds(limit)
+        while not any(e["event"] == name for e in self.events()):
+            want(time.monotonic() < end and self.process.poll() is None, "%s in the history" % name)
+            select.select([], [], [], 0.05)     # another process writes: nothing to wait for but the file
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        _, err = self.process.communicate(timeout=tw.seconds(20))
+        want(self.process.returncode == 0, "record ended with", self.process.returncode, err)
+
+
+def timeline(s):
+    """vms NAME: the machine's last run out of the history, who prepared its tap and who was refused it included"""
+    with Programs() as programs:
+        os.chmod(programs.dir, 0o700)
+        recorder = Recorder(programs.dir)
+        name, machine = s.ifname("a"), s.prefix + "web"
+        for run in range(2):    # the first one is not told
+            ip = s.ip("tuntap", "add", name, "mode", "tap")
+            s.ip("link", "set", name, "up")
+            vm = s.fixture(command=programs.qemu(machine))
+            vm.open("x")
+            vm.setiff("x", name, "tap")
+            recorder.until("vm-start")
+            other = s.fixture()
+            other.open("y")
+            other.setiff("y", name, "tap", fails="EBUSY")
+            other.end()
+            vm.end()
+            s.ip("link", "del", name)
+        end = time.monotonic() + tw.seconds(20)
+        while len([e for e in recorder.events() if e["event"] in ("vm-stop", "delete")]) < 4:
+            want(time.monotonic() < end, "the end of both", recorder.events())
+            select.select([], [], [], 0.05)
+        recorder.end()
+        status, out, err = tapwatch("vms", machine[:-1] + "?", "-J", "--db", recorder.db)
+        want(status == 0 and not err, "vms NAME", status, err)
+        told = json.loads(out)
+        want((told["name"], told["uuid"], told["pid"], told["running"]) == (machine, UUID, vm.pid, False), "the machine", told)
+        names = [e["event"] for e in told["timeline"]]
+        want(names[:2] == ["open", "attach"] and told["timeline"][0]["process"]["pid"] == ip.pid, "it begins with ip", names)
+        expected = ["open", "attach", "persist", "drop", "release", "open", "attach", "vm-start", "attach-failed", "drop",
+                    "release", "vm-stop"]
+        # what rtnetlink tells may come a moment later
+        want([n for n in names if n not in ("up", "down", "delete")] == expected and
+             (names.count("up"), names.count("delete")) == (1, 1), "timeline", names)
+        offsets = [e["offset_ns"] for e in told["timeline"]]
+        want(offsets == sorted(offsets), "in order of time", offsets)
+        status, out, err = tapwatch("vms", UUID, "--db", recorder.db)
+        want(status == 0 and out.startswith("%s (qemu, %s), pid %d\n" % (machine, UUID, vm.pid)) and
+             "EBUSY: %s is held by" % name in out, "as text", out, err)
+        status, out, err = tapwatch("vms", "no" + machine, "--db", recorder.db)
+        want(status == 1 and not out and err.startswith("tapwatch: "), "no such machine", status, out, err)
+
+
 SCENARIOS = [by_name, handed_over, vms]
-OWN_SCENARIOS = [vm_filter, succession]
+OWN_SCENARIOS = [vm_filter, succession, timeline]
