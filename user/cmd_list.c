@@ -129,6 +129,8 @@ static int print_rows(const struct rows *rows, const struct options *o, const st
 	if (o->json)
 		return finish(print_json(rows, o, o->columns ? columns : NULL, doubt));
 	past_tell(doubt, o);
+	if (o->dot)
+		return finish(out_dot(stdout, rows));
 	return finish(out_table(&table, stdout, rows, columns));
 }
 
@@ -137,6 +139,8 @@ static unsigned needs(const struct options *o, const struct columns *columns)
 {
 	unsigned all = 0;
 
+	if (o->dot)
+		return ROWS_VM | ROWS_LABEL;
 	/* JSON has the numbers of namespaces, and their names only as a member of its own */
 	if (o->json && o->columns)
 		return columns_need(columns) & ~ROWS_LABEL;
@@ -144,6 +148,17 @@ static unsigned needs(const struct options *o, const struct columns *columns)
 		if (fields[i].flags & FIELD_JSON)
 			all |= fields[i].needs;
 	return o->json ? all & ~ROWS_LABEL : columns_need(columns);
+}
+
+/* Of no use to anybody any more: nobody holds the device, or the device of the file is gone. */
+static void keep_stale(struct rows *rows)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rows->len; i++)
+		if (rows->row[i].state == ROW_NO_HOLDER || rows->row[i].state == ROW_ORPHANED)
+			rows->row[n++] = rows->row[i];
+	rows->len = n;
 }
 
 static int list(const struct options *o)
@@ -156,6 +171,8 @@ static int list(const struct options *o)
 	if (status >= 0)
 		return status;
 	status = o->past ? past_read(&rows, o, &doubt) : snapshot_read(&rows, o);
+	if (status == EXIT_FINE && o->stale)
+		keep_stale(&rows);
 	if (status == EXIT_FINE && !o->past)
 		status = snapshot_finish(&rows, needs(o, &columns), false);
 	if (status == EXIT_FINE)
@@ -173,7 +190,7 @@ int cmd_list(int argc, char **argv)
 {
 	struct options options;
 	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
-				   OPT_NOISE | OPT_AT, argc, argv, help);
+				   OPT_NOISE | OPT_AT | OPT_LIST, argc, argv, help);
 
 	if (status >= 0)
 		return status;
@@ -181,6 +198,8 @@ int cmd_list(int argc, char **argv)
 		status = usage_error("list", "unexpected argument '%s'", argv[options.first_operand]);
 	else if (options.json && options.raw)
 		status = usage_error("list", "--json and --raw exclude each other");
+	else if (options.dot && (options.json || options.raw || options.columns))
+		status = usage_error("list", "--dot is a form of its own: no --json, --raw or --output");
 	else if (options.list_columns)
 		status = print_columns();
 	else

@@ -97,4 +97,12 @@ struct out_table {
 /* 0; -ENOMEM; the errno of a failed write, negative. */
 int out_table(const struct out_table *table, FILE *out, const struct rows *rows, const struct columns *columns);
 
+/* ---- out_dot.c ---- */
+
+/*
+ * A graph for Graphviz of rows in the order of rows_sort(), enriched with
+ * ROWS_VM and ROWS_LABEL. 0; -ENOMEM; the errno of a failed write, negative.
+ */
+int out_dot(FILE *out, const struct rows *rows);
+
 #endif /* TW_FIELDS_H */

@@ -14,7 +14,8 @@
 
 enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATION, LONG_HELP, LONG_LIST_COLUMNS,
        LONG_FD, LONG_SNAPSHOT_SEED, LONG_AT, LONG_DB, LONG_LINES, LONG_REVERSE, LONG_NOHEADINGS, LONG_AFTER_CURSOR,
-       LONG_SHOW_CURSOR, LONG_CURSOR_FILE, LONG_KEEP, LONG_MAX_SIZE, LONG_GROUP, LONG_JOURNAL, LONG_ANCHOR };
+       LONG_SHOW_CURSOR, LONG_CURSOR_FILE, LONG_KEEP, LONG_MAX_SIZE, LONG_GROUP, LONG_JOURNAL, LONG_ANCHOR,
+       LONG_DOT, LONG_STALE };
 
 #define OPT_EVENTS	(1u << 31) /* options_parse(): those who filter what happens */
 
@@ -56,6 +57,8 @@ static const struct spec {
 	{ "output", 'o', "COLS", OPT_COLUMNS, "these columns; +COLS: these after the usual ones", 0 },
 	{ "list-columns", LONG_LIST_COLUMNS, NULL, OPT_COLUMNS, "what columns there are", 0 },
 	{ "raw", 'r', NULL, OPT_COLUMNS, "no padding, blanks and the like as \\xNN", 0 },
+	{ "stale", LONG_STALE, NULL, OPT_LIST, "only what is left over: devices without holder, files without their device", 0 },
+	{ "dot", LONG_DOT, NULL, OPT_LIST, "a graph for Graphviz: list --dot | dot -Tsvg >taps.svg", 0 },
 	{ "noheadings", 'n', NULL, OPT_NOHEADINGS, "no header line", 0 },
 	{ "noheadings", LONG_NOHEADINGS, NULL, OPT_HISTORY, "no header line", 0 },
 	{ "backend", LONG_BACKEND, "NAME", OPT_BACKEND,
@@ -249,6 +252,12 @@ static int take_record_option(struct options *o, const char *command, int code, 
 		break;
 	case LONG_JOURNAL:
 		o->journal = true;
+		break;
+	case LONG_DOT:
+		o->dot = true;
+		break;
+	case LONG_STALE:
+		o->stale = true;
 		break;
 	case LONG_ANCHOR:
 		o->anchor = value;

@@ -25,6 +25,7 @@
 #define OPT_DB		(1u << 12) /* --db alone */
 #define OPT_RECORD	(1u << 13) /* --keep, --max-size, --group, --journal */
 #define OPT_VERIFY	(1u << 14) /* --anchor */
+#define OPT_LIST	(1u << 15) /* --dot, --stale */
 
 struct options {
 	struct filter *filter;
@@ -45,6 +46,7 @@ struct options {
 	const char *group;	/* NULL: not given */
 	const char *anchor;	/* NULL: not given */
 	bool journal;
+	bool dot, stale;
 	enum backend backend;
 	enum seed_backend seed;
 	uint64_t duration_ns;	/* 0: until a signal */

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -281,6 +282,35 @@ def usage(s):
         want("Usage: tapwatch %s" % command in run(command, "--help"), "--help")
 
 
+def graph(s):
+    """--dot: valid, whatever a name is made of; each device once, a line from its holder; --stale: what nobody holds"""
+    f, ns = s.fixture(), s.netns("n")
+    names = {"a": s.ifname("a"), "b": s.ifname('"b\\'), "c": s.ifname("c")}
+    for slot in "ab":
+        f.open(slot)
+        f.setiff(slot, names[slot], "tap", "multi_queue")
+    f.open("a2")
+    f.setiff("a2", names["a"], "tap", "multi_queue")
+    s.ip("tuntap", "add", names["c"], "mode", "tap")
+    s.ip("link", "set", names["c"], "netns", ns.name)
+    filters = ("-i", s.prefix + "*")
+    out = run("list", "--dot", *SEED, *filters)
+    nodes = dict(re.findall(r'^    (d\d+) \[label="(.*)\\ntap', out, re.M))
+    want(sorted(nodes.values()) == sorted([names["a"], names["b"].replace("\\", "\\\\").replace('"', '\\"'), names["c"]]),
+         "devices", out)
+    lines = re.findall(r'^  p(\d+) -- (d\d+) \[label="fd([ \d]+)"', out, re.M)
+    want(sorted((p, nodes[d][len(s.prefix):][:1], fds.split()) for p, d, fds in lines) ==
+         sorted([(str(f.pid), "a", [str(f.fds["a"]), str(f.fds["a2"])]), (str(f.pid), "\\", [str(f.fds["b"])])]),
+         "fds", out)
+    want("subgraph cluster_%d {\n    label=\"%s[%d]\"" % (ns.inode, ns.name, ns.inode) in out, "namespace", out)
+    if shutil.which("dot"):
+        done = subprocess.run(["dot", "-Tsvg"], input=out.encode(), capture_output=True, timeout=tw.seconds(30), check=False)
+        want(done.returncode == 0 and not done.stderr and b"</svg>" in done.stdout, "dot -Tsvg", done.stderr)
+    rows = [r["ifname"] for r in listed(s, "--stale", *filters)]
+    want(rows == [names["c"]], "--stale", rows)
+    run("list", "--dot", "--json", status=2)
+
+
 def filters(s):
     """every filter leaves what it says; list --pid that matches nothing is status 1"""
     ns = s.netns("n")
@@ -455,7 +485,7 @@ def closed_pipe(s):
         want(done.returncode == 1 and done.stderr.startswith(b"tapwatch: cannot write"), "a full disk", done)
 
 
-SCENARIOS = [story, states, in_flight, orphaned, hidden_namespaces, cgroup_label, columns, usage, filters, hostile, order, terminal,
+SCENARIOS = [story, states, in_flight, orphaned, hidden_namespaces, cgroup_label, columns, usage, graph, filters, hostile, order, terminal,
              who_fd, who_start, no_privileges, closed_pipe]
 
 
