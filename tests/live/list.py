@@ -272,7 +272,7 @@ def columns(s):
 
 def usage(s):
     """what makes no sense is refused with status 2"""
-    for args in (("list", "x"), ("list", "-e", "attach"), ("list", "--at", "now"), ("list", "--db", "/x"),
+    for args in (("list", "x"), ("list", "-e", "attach"), ("list", "--at", "sometime"), ("list", "--db", "/x"),
                  ("list", "--seed", "none"), ("list", "--seed", "tea"), ("list", "-J", "-r"), ("who",),
                  ("who", "a", "b"), ("who", "a", "--fd", "1:2"), ("who", "--fd", "1"), ("who", "--fd", "a:1"),
                  ("who", "--fd", "1:2x"), ("who", "--fd", "0:2"), ("who", "--fd", ":2"), ("who", "--fd", "-1:2")):
