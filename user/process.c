@@ -322,8 +322,9 @@ static bool forks(const struct reading *reading)
 }
 
 /*
- * The oldest ancestor in a row with the same executable. 0 with *oldest filled
- * (its command line is in the cache then), -ESRCH: there is none.
+ * The oldest ancestor in a row with the same executable. 0 with *oldest
+ * filled, -ESRCH: there is none. What command line is in the cache then is
+ * anybody's.
  */
 static int find_ancestor(struct process_cache *cache, const struct reading *reading, struct reading *oldest,
 			 uint32_t *pid)
@@ -345,26 +346,31 @@ static int find_ancestor(struct process_cache *cache, const struct reading *read
 		next = parent.ppid;
 		err = 0;
 	}
-	/* the walk went one further, and its command line is in the place now */
-	if (!err)
-		oldest->cmdline_len = read_cmdline(oldest->dir, 0, cache->cmdline, PROCESS_CMDLINE_MAX);
 	return err;
 }
 
-static void slot_recognise(struct process_cache *cache, struct process_slot *slot, const struct reading *reading)
+/* Others' command lines were read into the place meanwhile. */
+static void read_cmdline_again(struct process_cache *cache, struct reading *reading)
 {
-	struct reading oldest = { .dir = -1 };
-	uint32_t pid = slot->pid;
+	reading->cmdline_len = read_cmdline(reading->dir, 0, cache->cmdline, PROCESS_CMDLINE_MAX);
+	reading->cmdline_cut = reading->cmdline_len == PROCESS_CMDLINE_MAX;
+}
+
+static void slot_recognise(struct process_cache *cache, struct process_slot *slot, struct reading *reading)
+{
+	struct reading oldest = { .dir = -1 }, *machine = reading;
 
 	vm_free(slot->vm);
-	if (forks(reading) && !find_ancestor(cache, reading, &oldest, &pid)) {
-		slot->vm = recognise(cache, &oldest);
-		slot->vm_start_ns = oldest.start_ns;
-	} else {
-		slot->vm = recognise(cache, reading);
-		slot->vm_start_ns = slot->start_ns;
+	slot->vm_pid = slot->pid;
+	slot->vm_start_ns = slot->start_ns;
+	if (forks(reading)) {
+		if (!find_ancestor(cache, reading, &oldest, &slot->vm_pid)) {
+			machine = &oldest;
+			slot->vm_start_ns = oldest.start_ns;
+		}
+		read_cmdline_again(cache, machine);
 	}
-	slot->vm_pid = pid;
+	slot->vm = recognise(cache, machine);
 	end_reading(&oldest);
 }
 

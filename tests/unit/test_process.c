@@ -330,7 +330,7 @@ static void test_ancestor(void **state)
 	struct tw_task task = make_task("pcivirtio-net", TICKS);
 	const struct process_info *info;
 
-	OTHER(f, 100, 1, "sh", 1, "/usr/bin/sh", "sh\0");
+	OTHER(f, 100, 1, "sh", 1, "/usr/bin/sh", "sh\0-c\0a command line that is longer than the one of its child\0");
 	OTHER(f, 200, 100, "crosvm", 500, "/usr/bin/crosvm", "crosvm\0run\0--name\0vm1\0vmlinux\0");
 	OTHER(f, 201, 200, "jail", 501, "/usr/bin/crosvm", "jail\0");
 	OTHER(f, PID, 201, "pcivirtio-net", TICKS, "/usr/bin/crosvm", "device\0");
@@ -341,6 +341,15 @@ static void test_ancestor(void **state)
 	assert_int_equal(info->vm_start_ns, START_NS(500) - 4567);
 	/* its own command line all the same */
 	assert_string_equal(info->cmdline, "device");
+
+	/* the machine's own process, whose parent is something else */
+	task = make_task("crosvm", 500);
+	task.pid = task.tid = 200;
+	info = process_lookup(f->cache, &task);
+	assert_non_null(process_machine(info));
+	assert_string_equal(info->vm->name, "vm1");
+	assert_int_equal(info->vm_pid, 200);
+	assert_string_equal(info->cmdline, "crosvm");
 }
 
 /* A comm that plays the rest of the line. */
