@@ -337,7 +337,8 @@ def compare_unheld(truth, told, files):
     if len(left) == len(over) == 1:
         files.pair(left[0], over[0])
     elif len(left) != len(over):
-        out.append(Difference("files without an fd, met there only: %s, told: %s" % (left, over),
+        out.append(Difference("files without an fd, met there only: %s, told: %s (all of them there: %s; told: %s)" % (
+            left, over, {name: files.there.get(name) for name in truth.unheld}, sorted(told.unheld)),
                               over[0] if over else None))
     return out
 
