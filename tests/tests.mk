@@ -106,11 +106,12 @@ test-live: tests
 test-vm: tests
 	$(Q)tests/run vm
 
-# Random operations: make chaos OPS=200000 SEED=17 BACKEND=fentry EVERY=1000 [OVERFLOW=1] [KERNEL=6.12]
+# Random operations: make chaos OPS=200000 SEED=17 BACKEND=fentry EVERY=1000 [OVERFLOW=1] [KEEP=DIR] [KERNEL=6.12]
 chaos: tests
-	$(Q)$(if $(KERNEL),tests/vm/run --timeout 86400 --env TW_TIMEOUT_FACTOR=12 --share /tmp $(KERNEL) --) \
+	$(Q)$(if $(KERNEL),tests/vm/run --timeout 86400 --env TW_TIMEOUT_FACTOR=12 $(if $(KEEP),--share $(KEEP)) $(KERNEL) --) \
 		tests/live/chaos.py --verbose --ops $(or $(OPS),20000) --every $(or $(EVERY),500) \
-		--backend $(or $(BACKEND),auto) $(if $(SEED),--seed $(SEED)) $(if $(OVERFLOW),--overflow)
+		--backend $(or $(BACKEND),auto) $(if $(SEED),--seed $(SEED)) $(if $(OVERFLOW),--overflow) \
+		$(if $(KEEP),--keep $(abspath $(KEEP)))
 
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk

@@ -9,7 +9,7 @@ holds what, compared row by row, ids included:
  - what the kernel tells the processes themselves, rtnetlink and /proc.
 
     tests/live/chaos.py [--backend B] [--seed N] [--ops N] [--every N]
-                        [--processes N] [--overflow]
+                        [--processes N] [--overflow] [--keep DIR]
 
 The seed is printed. The same seed gives the same programs, but not the same
 interleaving. --overflow makes the ring buffer tiny: then loss is sure, has to
@@ -397,6 +397,15 @@ class Test:
             with open(file.name, encoding="utf-8", errors="replace") as text:
                 return text.read().splitlines()
 
+    def keep(self, directory):
+        """All that is known, for a long look."""
+        with open(os.path.join(directory, "events.jsonl"), "wb") as out:
+            out.write(b"".join(line + b"\n" for line in self.watch.kept))
+        with open(os.path.join(directory, "operations"), "w", encoding="utf-8") as out:
+            out.write("\n".join(self.log()) + "\n")
+        with open(os.path.join(directory, "truth.json"), "w", encoding="utf-8") as out:
+            json.dump({"truth": self.truth, "files": self.files.there, "devices": self.devices.there}, out, indent=1)
+
     def stop(self):
         status = self.watch.stop() if self.watch else None
         self.chaos.end()
@@ -451,6 +460,7 @@ def main():
     parser.add_argument("--list-every", type=int, default=1, help="run `list` at every so manieth quiet point")
     parser.add_argument("--processes", type=int, default=6)
     parser.add_argument("--overflow", action="store_true", help="with a tiny ring buffer")
+    parser.add_argument("--keep", metavar="DIR", help="write events, operations and truth of a failure there")
     parser.add_argument("--tapwatch", default=tw.Settings.tapwatch)
     parser.add_argument("--helpers", default=tw.Settings.helpers, help="where the program `chaos` is")
     parser.add_argument("--verbose", action="store_true", help="tell of each quiet point")
@@ -470,6 +480,8 @@ def main():
     try:
         test.run()
         test.stories = {key: test.story(wrong) for key, wrong in test.wrong.items() if wrong}
+        if test.stories and args.keep:
+            test.keep(args.keep)
     except tw.Failure as reason:
         failure = reason
     finally:
