@@ -35,7 +35,8 @@ from tw import Failure, Fixture, comment, quiet, seconds
 # Around a moment nothing happens for so long: the clock of the boot, by which events are dated, is
 # turned into that of the wall with an error of a millisecond.
 CALM = 0.004
-SLACK = 1.0     # around the recorder's downtime: what is not committed yet when it is killed
+# A gap begins with the last sign of life: an event, or (10 s apart) a heartbeat.
+SLACK = seconds(1)
 
 
 def now():
@@ -399,9 +400,11 @@ def full_disk(world, recorder, disk, moments):
     disk.fill()
     # what the log of the database has allocated already can still be written
     end = time.monotonic() + seconds(60)
+    others = Fixture()
     while b"cannot write the history" not in recorder.said():
         want(time.monotonic() < end, "the recorder does not notice that the disk is full")
-        world.live(2)
+        others.do("churn 20 " + world.clock.prefix)
+    others.end()
     world.live(moments)
     disk.clear()
     end = time.monotonic() + seconds(60)
@@ -413,7 +416,7 @@ def full_disk(world, recorder, disk, moments):
 
 
 def week(world, recorder, disk, moments):
-    part = max(moments // 8, 1)
+    part = max(moments // 7, 1)
     world.live(2)
     recorder.start()
     for how in (signal.SIGTERM, signal.SIGKILL, None, signal.SIGKILL, signal.SIGTERM):
@@ -446,7 +449,9 @@ def compare(db, moments, down, prefix, rng, most):
     pids = {row[0] for _, rows, _ in moments for row in rows if row[0]}
     certain = doubtful = 0
     wrong = []
-    for moment, truth, ticked in rng.sample(moments, min(most, len(moments))):
+    for moment, truth, ticked in rng.sample(moments, len(moments)):
+        if certain + doubtful == most:
+            break
         told, uncertain = listed(db, moment, prefix, pids)
         if uncertain:
             doubtful += 1
@@ -517,8 +522,10 @@ def run(options, directory):
     log = tempfile.NamedTemporaryFile(prefix="tapwatch-week.")  # pylint: disable=consider-using-with
     try:
         if options.phase == "second":
-            shutil.copy(os.path.join(options.keep, "history.db"), db)
-            os.chmod(db, 0o600)
+            # what was committed last stands in the log alone
+            for tail in ("", "-wal"):
+                shutil.copy(os.path.join(options.keep, "history.db" + tail), db + tail)
+                os.chmod(db + tail, 0o600)
         recorder = Recorder(db, log.name)
         if options.phase == "second":
             recorder.down = [tuple(d) for d in truth["down"]]
