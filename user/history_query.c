@@ -287,39 +287,100 @@ static int look_up_name(sqlite3_stmt *stmt, sqlite3_value *ifname, struct number
 	return ret;
 }
 
-/* From name to name along the index: distinct ones are few. */
-static int look_up_names(struct history_reader *r, const struct history_query *q, struct numbers *devices,
-			 struct numbers *seqs)
+/*
+ * What all names of the patterns begin with: of one pattern what stands before
+ * its first special character. A pattern without any is the name itself.
+ */
+static bool common_prefix(const struct history_query *q, char prefix[TW_NAME_LEN + 1])
 {
-	sqlite3_stmt *next = NULL, *rows = NULL;
-	sqlite3_value *at = NULL;
-	int ret = sqlite3_prepare_v2(r->db, "SELECT ifname FROM name WHERE ifname > ? ORDER BY ifname LIMIT 1", -1, &next,
-				     NULL);
+	size_t len = q->n_ifnames == 1 ? strcspn(q->ifnames[0], "*?[\\") : 0;
+	bool whole = q->n_ifnames == 1 && !q->ifnames[0][len];
 
-	if (ret == SQLITE_OK)
-		ret = sqlite3_prepare_v2(r->db, "SELECT DISTINCT device, CASE WHEN device IS NULL THEN seq END FROM name "
-					 "WHERE ifname = ?", -1, &rows, NULL);
-	if (ret == SQLITE_OK)
-		sqlite3_bind_text(next, 1, "", 0, SQLITE_STATIC);
-	while (ret == SQLITE_OK && (ret = sqlite3_step(next)) == SQLITE_ROW) {
+	if (len > TW_NAME_LEN)
+		len = TW_NAME_LEN;
+	memcpy(prefix, q->n_ifnames ? q->ifnames[0] : "", len);
+	prefix[len] = '\0';
+	return whole;
+}
+
+/* A name is stored as text where it is clean, else as a blob: asked for as both. */
+static int look_up_one(sqlite3 *db, sqlite3_stmt *rows, const char *ifname, struct numbers *devices, struct numbers *seqs)
+{
+	static const char *const casts[] = { "SELECT CAST(?1 AS TEXT)", "SELECT CAST(?1 AS BLOB)" };
+	sqlite3_stmt *cast;
+	int ret = SQLITE_DONE;
+
+	for (size_t i = 0; ret == SQLITE_DONE && i < 2; i++) {
+		ret = sqlite3_prepare_v2(db, casts[i], -1, &cast, NULL);
+		if (ret != SQLITE_OK)
+			return ret;
+		sqlite3_bind_blob(cast, 1, ifname, (int)strlen(ifname), SQLITE_STATIC);
+		ret = sqlite3_step(cast);
+		if (ret == SQLITE_ROW)
+			ret = look_up_name(rows, sqlite3_column_value(cast, 0), devices, seqs);
+		sqlite3_finalize(cast);
+	}
+	return ret;
+}
+
+/* From name to name along the index, beginning with those of the prefix: distinct ones are few. */
+static int look_up_all(sqlite3_stmt *next, sqlite3_stmt *rows, const struct history_query *q, const char *prefix,
+		       struct numbers *devices, struct numbers *seqs)
+{
+	sqlite3_value *at = NULL;
+	int ret;
+
+	sqlite3_bind_text(next, 1, prefix, -1, SQLITE_STATIC);
+	sqlite3_bind_int(next, 2, 1);
+	while ((ret = sqlite3_step(next)) == SQLITE_ROW) {
 		char ifname[TW_NAME_LEN + 1];
+		bool text = sqlite3_column_type(next, 0) == SQLITE_TEXT;
 
 		snprintf(ifname, sizeof(ifname), "%.*s", sqlite3_column_bytes(next, 0),
 			 (const char *)sqlite3_column_blob(next, 0));
 		at = sqlite3_value_dup(sqlite3_column_value(next, 0));
 		sqlite3_reset(next);
-		ret = wanted(q, ifname) ? look_up_name(rows, at, devices, seqs) : SQLITE_DONE;
+		if (wanted(q, ifname)) {
+			ret = look_up_name(rows, at, devices, seqs);
+		} else if (text && strncmp(ifname, prefix, strlen(prefix)) > 0) {
+			/* past them; blobs come after all text */
+			sqlite3_value_free(at);
+			at = NULL;
+			sqlite3_bind_zeroblob(next, 1, 0);
+			continue;
+		} else {
+			ret = SQLITE_DONE;
+		}
 		if (ret != SQLITE_DONE)
 			break;
 		sqlite3_bind_value(next, 1, at);
+		sqlite3_bind_int(next, 2, 0);
 		sqlite3_value_free(at);
 		at = NULL;
-		ret = SQLITE_OK;
 	}
 	sqlite3_value_free(at);
+	return ret;
+}
+
+static int look_up_names(struct history_reader *r, const struct history_query *q, struct numbers *devices,
+			 struct numbers *seqs)
+{
+	sqlite3_stmt *next = NULL, *rows = NULL;
+	char prefix[TW_NAME_LEN + 1];
+	bool whole = common_prefix(q, prefix);
+	int ret = sqlite3_prepare_v2(r->db, "SELECT ifname FROM name WHERE ifname >= ?1 AND (?2 OR ifname > ?1) "
+				     "ORDER BY ifname LIMIT 1", -1, &next, NULL);
+
+	if (ret == SQLITE_OK)
+		ret = sqlite3_prepare_v2(r->db, "SELECT DISTINCT device, CASE WHEN device IS NULL THEN seq END FROM name "
+					 "WHERE ifname = ?", -1, &rows, NULL);
+	if (ret == SQLITE_OK && whole)
+		ret = look_up_one(r->db, rows, prefix, devices, seqs);
+	else if (ret == SQLITE_OK)
+		ret = look_up_all(next, rows, q, prefix, devices, seqs);
 	sqlite3_finalize(next);
 	sqlite3_finalize(rows);
-	return ret == SQLITE_DONE || ret == SQLITE_OK ? 0 : history_errno(r->db, ret);
+	return ret == SQLITE_DONE ? 0 : history_errno(r->db, ret);
 }
 
 static int collect(struct history_reader *r, const char *sql, int64_t number, const struct history_query *q, int64_t first,

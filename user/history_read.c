@@ -96,7 +96,7 @@ struct decoded {
 	struct file file;
 	struct ready_info ready;
 	struct gap_info gap;
-	int64_t cmdline;
+	int64_t process_id;	/* 0: none */
 	int err;		/* first failure */
 	size_t used;
 	/* not cleared for each event */
@@ -186,6 +186,12 @@ static const char *text(struct history_reader *r, const struct value *ref, size_
 	return keep(r, v.bytes, v.len);
 }
 
+/* A text that stands in the row itself. */
+static const char *own(struct history_reader *r, const struct value *v)
+{
+	return v->type == VALUE_BYTES ? keep(r, v->bytes, v->len) : NULL;
+}
+
 static void fixed(struct history_reader *r, const struct value *ref, char *to, size_t size)
 {
 	struct value v;
@@ -237,8 +243,8 @@ static void decode_role(struct history_reader *r, const struct value *process)
 		.type = text(r, &v[VM_TYPE], NULL),
 		.manager = text(r, &v[VM_MANAGER], NULL),
 		/* nobody frees or writes them: only the one that vm_recognise() made is anybody's */
-		.name = (char *)text(r, &v[VM_NAME], NULL),
-		.uuid = (char *)text(r, &v[VM_UUID], NULL),
+		.name = (char *)own(r, &v[VM_NAME]),
+		.uuid = (char *)own(r, &v[VM_UUID]),
 	};
 	d->process.vm = &d->vm;
 	d->process.vm_pid = (uint32_t)number(&process[PROCESS_VM_PID]);
@@ -271,7 +277,7 @@ static void decode_process(struct history_reader *r, const struct value *ref, st
 	memcpy(d->process.comm, d->task.comm, sizeof(d->process.comm));
 	d->process.comm[TW_NAME_LEN - 1] = '\0';
 	decode_role(r, v);
-	d->cmdline = (int64_t)number(&v[PROCESS_CMDLINE]);
+	d->process_id = ref->number;
 	d->change.task = &d->task;
 	event->process = &d->process;
 }
@@ -350,8 +356,8 @@ static void decode_vm(struct history_reader *r, const struct value *ref, struct 
 	if (!get(r, T_VM, ref, v))
 		return;
 	event->vm_type = text(r, &v[VM_TYPE], NULL);
-	event->vm_name = text(r, &v[VM_NAME], NULL);
-	event->vm_uuid = text(r, &v[VM_UUID], NULL);
+	event->vm_name = own(r, &v[VM_NAME]);
+	event->vm_uuid = own(r, &v[VM_UUID]);
 	event->vm_manager = text(r, &v[VM_MANAGER], NULL);
 }
 
@@ -538,10 +544,11 @@ int reader_entry(struct history_reader *r, const struct value *mark, const struc
 
 size_t history_cmdline(struct history_reader *r, const char **cmdline)
 {
-	struct value ref = value_known((uint64_t)r->decoded->cmdline);
+	struct value ref = value_known((uint64_t)r->decoded->process_id), v[PROCESS_COLUMNS];
 	size_t len, to = 0;
-	char *line = (char *)text(r, &ref, &len);
+	char *line = get(r, T_PROCESS, &ref, v) ? (char *)own(r, &v[PROCESS_CMDLINE]) : NULL;
 
+	len = line ? v[PROCESS_CMDLINE].len : 0;
 	*cmdline = line;
 	/* encode_cmdline() undone, in place: it only gets shorter */
 	for (size_t i = 0; line && i < len; i++) {

@@ -20,14 +20,14 @@ static const struct column clock_columns[] = {
 	{ "boot", COL_BYTES, 0 }, { "offset_ns", COL_INT, 0 }, { "seq", COL_INT, 0 },
 };
 static const struct column vm_columns[] = {
-	{ "type", COL_REF, T_TEXT }, { "name", COL_REF, T_TEXT }, { "uuid", COL_REF, T_TEXT },
+	{ "type", COL_REF, T_TEXT }, { "name", COL_BYTES, 0 }, { "uuid", COL_BYTES, 0 },
 	{ "manager", COL_REF, T_TEXT },
 };
 static const struct column process_columns[] = {
 	{ "pid", COL_INT, 0 }, { "start_ns", COL_INT, 0 }, { "ppid", COL_INT, 0 }, { "uid", COL_INT, 0 },
 	{ "user", COL_REF, T_TEXT }, { "comm", COL_REF, T_TEXT }, { "exe", COL_REF, T_TEXT },
 	{ "cgroup", COL_REF, T_TEXT }, { "netns", COL_REF, T_NETNS }, { "role", COL_REF, T_TEXT },
-	{ "vm", COL_REF, T_VM }, { "vm_pid", COL_INT, 0 }, { "vm_start_ns", COL_INT, 0 }, { "cmdline", COL_REF, T_TEXT },
+	{ "vm", COL_REF, T_VM }, { "vm_pid", COL_INT, 0 }, { "vm_start_ns", COL_INT, 0 }, { "cmdline", COL_BYTES, 0 },
 };
 static const struct column file_columns[] = {
 	{ "number", COL_INT, 0 }, { "socket_netns", COL_REF, T_NETNS }, { "name_only", COL_REF, T_TEXT },
@@ -79,17 +79,18 @@ const struct schema_table schema[T_MAX] = {
 	[T_MARK] = { "mark", "id", COLUMNS(mark_columns), 0, true },
 };
 
-/* auto_vacuum has to stand before the first table; page_size is the default, 4096. */
+/* The first two have to stand before the first table. Command lines leave less of a larger page unused. */
 const char history_schema_sql[] =
+"PRAGMA page_size = 8192;"
 "PRAGMA auto_vacuum = INCREMENTAL;"
 "BEGIN;"
 "CREATE TABLE text (id INTEGER PRIMARY KEY, value);"
 "CREATE TABLE netns (id INTEGER PRIMARY KEY, inode INTEGER, cookie INTEGER, label INTEGER);"
 "CREATE TABLE clock (id INTEGER PRIMARY KEY, boot TEXT, offset_ns INTEGER, seq INTEGER);"
-"CREATE TABLE vm (id INTEGER PRIMARY KEY, type INTEGER, name INTEGER, uuid INTEGER, manager INTEGER);"
+"CREATE TABLE vm (id INTEGER PRIMARY KEY, type INTEGER, name, uuid, manager INTEGER);"
 "CREATE TABLE process (id INTEGER PRIMARY KEY, pid INTEGER, start_ns INTEGER, ppid INTEGER, uid INTEGER,"
 " user INTEGER, comm INTEGER, exe INTEGER, cgroup INTEGER, netns INTEGER, role INTEGER, vm INTEGER,"
-" vm_pid INTEGER, vm_start_ns INTEGER, cmdline INTEGER);"
+" vm_pid INTEGER, vm_start_ns INTEGER, cmdline);"
 "CREATE TABLE file (id INTEGER PRIMARY KEY, number INTEGER, socket_netns INTEGER, name_only INTEGER,"
 " address INTEGER);"
 "CREATE TABLE state (id INTEGER PRIMARY KEY, device INTEGER, has INTEGER, kind INTEGER, ifname INTEGER,"
@@ -120,18 +121,18 @@ const char history_schema_sql[] =
 " e.time_ns + c.offset_ns AS realtime_ns, e.time_ns AS boottime_ns, c.boot AS boot_id,"
 " k.value AS event, s.value AS source,"
 " p.pid AS pid, p.ppid AS ppid, p.uid AS uid, pu.value AS user, pc.value AS comm, pe.value AS exe,"
-" pa.value AS cmdline, pg.value AS cgroup, pr.value AS role, pn.inode AS process_netns,"
+" p.cmdline AS cmdline, pg.value AS cgroup, pr.value AS role, pn.inode AS process_netns,"
 " e.fd AS fd, 'f' || f.number AS file, 'd' || e.device AS device, dk.value AS kind, di.value AS ifname,"
 " d.ifindex AS ifindex, n.inode AS netns, n.cookie AS netns_cookie, nl.value AS netns_name,"
 " hex(d.mac) AS mac, dm.value AS master,"
 " oi.value AS old_ifname, o.ifindex AS old_ifindex, onn.inode AS old_netns, onl.value AS old_netns_name, oc.value AS old_comm,"
 " h.value AS how, r.value AS requested, e.error AS error, e.count AS count,"
-" vt.value AS vm_type, vn.value AS vm_name, vu.value AS vm_uuid, vg.value AS vm_manager"
+" vt.value AS vm_type, v.name AS vm_name, v.uuid AS vm_uuid, vg.value AS vm_manager"
 " FROM event e LEFT JOIN clock c ON c.id = e.clock"
 " LEFT JOIN text k ON k.id = e.kind LEFT JOIN text s ON s.id = e.source"
 " LEFT JOIN process p ON p.id = e.process LEFT JOIN text pu ON pu.id = p.user"
 " LEFT JOIN text pc ON pc.id = p.comm LEFT JOIN text pe ON pe.id = p.exe"
-" LEFT JOIN text pa ON pa.id = p.cmdline LEFT JOIN text pg ON pg.id = p.cgroup"
+" LEFT JOIN text pg ON pg.id = p.cgroup"
 " LEFT JOIN text pr ON pr.id = p.role LEFT JOIN netns pn ON pn.id = p.netns LEFT JOIN file f ON f.id = e.file"
 " LEFT JOIN state d ON d.id = e.state LEFT JOIN text dk ON dk.id = d.kind"
 " LEFT JOIN text di ON di.id = d.ifname LEFT JOIN netns n ON n.id = d.netns"
@@ -140,7 +141,7 @@ const char history_schema_sql[] =
 " LEFT JOIN netns onn ON onn.id = o.netns LEFT JOIN text onl ON onl.id = onn.label LEFT JOIN text oc ON oc.id = o.comm"
 " LEFT JOIN text h ON h.id = e.how LEFT JOIN text r ON r.id = e.requested"
 " LEFT JOIN vm v ON v.id = e.vm LEFT JOIN text vt ON vt.id = v.type"
-" LEFT JOIN text vn ON vn.id = v.name LEFT JOIN text vu ON vu.id = v.uuid LEFT JOIN text vg ON vg.id = v.manager;"
+" LEFT JOIN text vg ON vg.id = v.manager;"
 "PRAGMA application_id = 0x74617077;"
 "PRAGMA user_version = 1;"
 "COMMIT;";

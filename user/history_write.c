@@ -28,7 +28,8 @@
 #include "history_private.h"
 
 #define BATCH_EVENTS	16384			/* more are committed at once: bounds the log and what a failure takes */
-#define CHECKPOINT_PAGES 4000			/* 16 MB of log */
+#define PAGE 8192
+#define CHECKPOINT_PAGES 2000			/* 16 MB of log */
 #define HEARTBEAT_NS	(HISTORY_HEARTBEAT_S * NSEC_PER_SEC)
 #define RETRY_NS	NSEC_PER_SEC
 #define ROOM_TO_RESUME	(4 << 20)		/* bytes free before a full disk is tried again */
@@ -135,30 +136,39 @@ static void bind(sqlite3_stmt *stmt, int at, const struct value *value)
 	}
 }
 
+/* Length of a character of UTF-8 that is no control character; 0: it is none, or not whole. */
+static size_t character(const uint8_t *s, size_t len)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+
+	if (s[0] < 0x20 || s[0] == 0x7f || (s[0] >= 0x80 && s[0] < 0xc2) || s[0] >= 0xf5 || n > len)
+		return 0;
+	/* U+0080 to U+009f are control characters, too */
+	if (s[0] == 0xc2 && s[1] < 0xa0)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
 /* As text where the sqlite3 shell can show it as such: UTF-8 without control characters. */
 static bool is_text(const uint8_t *s, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		size_t more = s[i] < 0x80 ? 0 : s[i] >= 0xf0 && s[i] < 0xf5 ? 3 : s[i] >= 0xe0 ? 2 : s[i] >= 0xc2 ? 1 : 9;
-
-		if (s[i] < 0x20 || s[i] == 0x7f || more == 9 || s[i] >= 0xf5 || more >= len - i)
+	for (size_t i = 0, n; i < len; i += n) {
+		n = s[i] - 0x20u < 0x5f ? 1 : character(s + i, len - i);
+		if (!n)
 			return false;
-		/* U+0080 to U+009f are control characters, too */
-		if (s[i] == 0xc2 && s[i + 1] < 0xa0)
-			return false;
-		for (; more; more--)
-			if ((s[++i] & 0xc0) != 0x80)
-				return false;
 	}
 	return true;
 }
 
 static void bind_bytes(sqlite3_stmt *stmt, int at, enum table_id table, int column, const struct value *value)
 {
-	bool text = (table == T_TEXT || table == T_NAME || table == T_CLOCK || (table == T_MARK && column == MARK_IDS)) &&
-		    is_text(value->bytes, value->len);
+	bool binary = (table == T_STATE && column == STATE_MAC) || (table == T_OLD && column == OLD_MAC) ||
+		      (table == T_MARK && column == MARK_BASE);
 
-	if (text)
+	if (!binary && is_text(value->bytes, value->len))
 		sqlite3_bind_text(stmt, at, value->bytes, (int)value->len, SQLITE_STATIC);
 	else
 		bind(stmt, at, value);
@@ -219,6 +229,12 @@ static struct value name(struct history *h, const char *s, size_t size)
 	return dict_text(h, s, strnlen(s, size));
 }
 
+/* In the row itself: what no two rows share. */
+static struct value raw(const char *s)
+{
+	return s && *s ? value_bytes(s, strlen(s)) : (struct value){ .type = VALUE_NULL };
+}
+
 static struct value row(struct history *h, enum table_id table, const struct value *values)
 {
 	return value_known((uint64_t)dict_row(h, table, values));
@@ -236,11 +252,13 @@ struct value encode_netns(struct history *h, uint32_t inode, uint64_t cookie, co
 
 static struct value encode_vm(struct history *h, const char *type, const char *vm, const char *uuid, const char *manager)
 {
-	struct value v[VM_COLUMNS];
+	struct value v[VM_COLUMNS] = { { .type = VALUE_NULL } };
 
+	if (!type && !vm && !uuid && !manager)
+		return v[0];
 	v[VM_TYPE] = text(h, type);
-	v[VM_NAME] = text(h, vm);
-	v[VM_UUID] = text(h, uuid);
+	v[VM_NAME] = raw(vm);
+	v[VM_UUID] = raw(uuid);
 	v[VM_MANAGER] = text(h, manager);
 	return row(h, T_VM, v);
 }
@@ -262,9 +280,9 @@ static void encode_role(struct history *h, const struct process_info *info, stru
  * As one who queries the table can read it: a blank between arguments; blanks,
  * newlines and backslashes inside of one after a backslash (a newline as \n).
  */
-static struct value encode_cmdline(struct history *h, const struct process_info *info)
+#define ESCAPED_MAX (2 * PROCESS_CMDLINE_KEPT)
+static struct value encode_cmdline(const struct process_info *info, char line[ESCAPED_MAX])
 {
-	char line[2 * PROCESS_CMDLINE_KEPT];
 	size_t len = info && info->cmdline ? info->cmdline_len : 0, to = 0;
 
 	if (len > PROCESS_CMDLINE_KEPT)
@@ -274,11 +292,14 @@ static struct value encode_cmdline(struct history *h, const struct process_info 
 	for (size_t i = 0; i < len; i++) {
 		char c = info->cmdline[i];
 
-		if (c == ' ' || c == '\n' || c == '\\')
-			line[to++] = '\\';
-		line[to++] = c == '\n' ? 'n' : c ? c : ' ';
+		if ((unsigned char)c <= ' ' || c == '\\') {
+			if (c == ' ' || c == '\n' || c == '\\')
+				line[to++] = '\\';
+			c = c == '\n' ? 'n' : c ? c : ' ';
+		}
+		line[to++] = c;
 	}
-	return dict_text(h, line, to);
+	return to ? value_bytes(line, to) : (struct value){ .type = VALUE_NULL };
 }
 
 static int64_t write_process(struct history *h, const struct tw_task *task, const struct process_info *info,
@@ -290,6 +311,7 @@ static int64_t write_process(struct history *h, const struct tw_task *task, cons
 		[PROCESS_PPID] = value_known(task->ppid),
 		[PROCESS_UID] = task->uid == UINT32_MAX ? (struct value){ .type = VALUE_NULL } : value_int(task->uid),
 	};
+	char line[ESCAPED_MAX];
 	int64_t id;
 
 	v[PROCESS_USER] = text(h, info ? info->user : NULL);
@@ -301,7 +323,7 @@ static int64_t write_process(struct history *h, const struct tw_task *task, cons
 	id = fresh ? 0 : dict_find(h, T_PROCESS, v);
 	if (id)
 		return id;
-	v[PROCESS_CMDLINE] = encode_cmdline(h, info);
+	v[PROCESS_CMDLINE] = encode_cmdline(info, line);
 	return dict_new(h, T_PROCESS, v);
 }
 
@@ -323,18 +345,16 @@ static void memo_vm(struct history *h, const struct process_info *info)
 struct value encode_process(struct history *h, const struct tw_task *task, const struct process_info *info,
 			    const char *netns_label, bool fresh)
 {
-	char comm[TW_NAME_LEN + 1];
 	struct memo_key key;
 	int64_t id;
 
-	snprintf(comm, sizeof(comm), "%.*s", TW_NAME_LEN, task->comm);
 	memo_begin(h, T_PROCESS);
 	memo_bytes(h, &task->pid, sizeof(task->pid));
 	memo_bytes(h, &task->ppid, sizeof(task->ppid));
 	memo_bytes(h, &task->uid, sizeof(task->uid));
 	memo_bytes(h, &task->start_ns, sizeof(task->start_ns));
 	memo_bytes(h, &task->netns, sizeof(task->netns));
-	memo_text(h, comm);
+	memo_bytes(h, task->comm, sizeof(task->comm));
 	memo_text(h, netns_label);
 	memo_text(h, info ? info->user : NULL);
 	memo_text(h, info ? info->exe : NULL);
@@ -452,9 +472,10 @@ static struct value encode_clock(struct history *h, const struct event *event)
 	if (!h->segment_realtime_ns)	/* the first one of all begins with its first event */
 		h->segment_realtime_ns = event->realtime_ns;
 	h->event_offset_ns = v[CLOCK_OFFSET].number;
-	snprintf(h->boot, sizeof(h->boot), "%s", boot);
-	if (!same)
+	if (!same) {
+		snprintf(h->boot, sizeof(h->boot), "%s", boot);
 		h->clock_id = history_insert(h, T_CLOCK, v);
+	}
 	return value_known((uint64_t)h->clock_id);
 }
 
@@ -744,8 +765,8 @@ static int on_wal(void *ctx, sqlite3 *db, const char *name, int pages)
 	const struct history *h = ctx;
 	uint64_t limit = CHECKPOINT_PAGES;
 
-	if (h->options.max_bytes && h->options.max_bytes / 4096 / 16 < limit)
-		limit = h->options.max_bytes / 4096 / 16;
+	if (h->options.max_bytes && h->options.max_bytes / PAGE / 16 < limit)
+		limit = h->options.max_bytes / PAGE / 16;
 	if ((uint64_t)pages >= limit)
 		sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	return SQLITE_OK;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make bench        what `list` costs beside other ways to the same answer (root; lsof, lsfd, gdb, ip)
+# make bench          the two below
+# make bench-list     what `list` costs beside other ways to the same answer (root; lsof, lsfd, gdb, ip)
+# make bench-history  what recording costs, and questions to a history of ten million events (2.5 GB in /var/tmp)
 
 BENCH_PROGRAMS := build/bench/crowd build/bench/walk build/bench/measure
 BENCH_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O2
@@ -17,6 +19,9 @@ build/bench/walk: tests/bench/walk.c $(filter-out build/main.o,$(OBJECTS)) | bui
 build/bench:
 	$(Q)mkdir -p $@
 
-.PHONY: bench
-bench: tapwatch $(BENCH_PROGRAMS)
+.PHONY: bench bench-list bench-history
+bench: bench-list bench-history
+bench-list: tapwatch $(BENCH_PROGRAMS)
 	$(Q)tests/bench/list
+bench-history: tapwatch build/tests/history_feed
+	$(Q)tests/bench/history
