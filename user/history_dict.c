@@ -17,7 +17,7 @@
 
 /* Rows remembered; a VM host with a thousand guests fits. 24 bytes each. */
 static const size_t sizes[T_DICTS] = {
-	[T_TEXT] = 16384, [T_NETNS] = 4096, [T_CLOCK] = 16, [T_VM] = 2048, [T_PROCESS] = 16384,
+	[T_TEXT] = 16384, [T_NETNS] = 4096, [T_CLOCK] = 16, [T_VM] = 16384, [T_PROCESS] = 16384,
 	[T_FILE] = 16384, [T_STATE] = 16384, [T_OLD] = 16, [T_NAME] = 16384,
 };
 

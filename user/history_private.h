@@ -176,7 +176,7 @@ struct dict_cache {
 };
 
 /* Digest of unencoded parts -> id. */
-#define MEMO_SLOTS 8192
+#define MEMO_SLOTS 32768
 struct memo_key {
 	struct digest digest;
 };

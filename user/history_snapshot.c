@@ -3,7 +3,7 @@
  * history_snapshot.c - snapshots, so that a question about a past moment needs
  * few events, and segments, so that old ones can be removed as a whole.
  *
- * How often. A snapshot of n entries is made every max(8192, 4 n) events: it
+ * How often. A snapshot of n entries is made every max(4096, 4 n) events: it
  * costs at most some ten bytes an event, and a question reads the entries and
  * at most so many events: some ten milliseconds. A segment begins after half
  * a million events or a day, with all dictionary rows that the state needs
@@ -17,7 +17,7 @@
 
 #include "history_private.h"
 
-#define SNAPSHOT_EVENTS	8192
+#define SNAPSHOT_EVENTS	4096
 #define SEGMENT_EVENTS	524288
 #define SEGMENT_NS	(86400 * NSEC_PER_SEC)
 #define BYTES_PER_EVENT	160	/* about: to make segments small beside --max-size */

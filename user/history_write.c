@@ -944,7 +944,7 @@ static int configure(struct history *h, bool created)
 		ret = history_exec(h->db, history_schema_sql);
 	if (!ret)
 		ret = history_exec(h->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
-				   "PRAGMA cache_size = -6144; PRAGMA journal_size_limit = 33554432;"
+				   "PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 33554432;"
 				   "PRAGMA wal_autocheckpoint = 0;");
 	if (!ret) {
 		/* so that who may only read finds -wal and -shm also while no recorder runs */

@@ -276,6 +276,10 @@ class Device:
         self.fixture.end()
 
 
+def ifname_of(event):
+    return event.get("device", {}).get("ifname")
+
+
 def told_of(db, name):
     return [e for e in events(db, "-i", name) if e["event"] not in ("ready", "gap", "lost", "resync")]
 
@@ -303,15 +307,15 @@ def reconciles(directory):
             gap = [n for n, e in enumerate(after) if e["event"] == "gap"]
             want(len(gap) == 1 and after[gap[0]]["reason"] == "killed", "gap", [after[n] for n in gap])
             new = after[gap[0] + 1:]
-            ours = [(e["event"], e.get("device", {}).get("ifname"), e["source"]) for e in new
-                    if e.get("device", {}).get("ifname") in (stays.name, goes.name, renamed.name, late.name, early.name)]
+            ours = [(e["event"], ifname_of(e), e["source"]) for e in new
+                    if ifname_of(e) in (stays.name, goes.name, renamed.name, late.name, early.name)]
             want(("drop", goes.name, "seed") in ours and ("delete", goes.name, "seed") in ours, "what went", ours)
             want(("rename", renamed.name, "seed") in ours, "rename", ours)
             want([o for o in ours if o[1] == late.name] == [("exist", late.name, "seed")], "what came", ours)
             want(not [o for o in ours if o[1] in (stays.name, early.name)], "told although nothing changed", ours)
-            rename = [e for e in new if e["event"] == "rename" and e["device"]["ifname"] == renamed.name][0]
+            rename = [e for e in new if e["event"] == "rename" and ifname_of(e) == renamed.name][0]
             want(rename["old"]["ifname"] == old_name and rename["device"]["id"] == before[old_name], "rename", rename, before)
-            drop = [e for e in new if e["event"] == "drop" and e["device"]["ifname"] == goes.name][0]
+            drop = [e for e in new if e["event"] == "drop" and ifname_of(e) == goes.name][0]
             want(drop["process"]["pid"] == goes.fixture.pid and drop["process"]["comm"] == "tapfix", "who went", drop)
             # what goes on is about the same objects
             file_id = [e for e in told_of(db, stays.name) if e["event"] == "exist"][0]["file"]
