@@ -107,7 +107,7 @@ extern __thread struct agent *me;	/* NULL in processes that are none */
 extern __thread uint64_t *stream;	/* where random numbers come from */
 extern __thread int home;		/* the namespace this thread is in */
 
-/* random.c-like helpers, in agent.c */
+/* agent.c: what all stand on */
 uint32_t rnd(uint32_t below);
 int rnd_between(int from, int to);	/* both included */
 bool chance(unsigned int percent);
@@ -119,7 +119,7 @@ void futex_wake(_Atomic uint32_t *word);
 void tell_coordinator(void);
 int open_shared(pid_t coordinator, int fd);
 
-/* agent.c */
+/* agent.c: slots and namespaces */
 extern _Atomic int live_threads;	/* agents in this process */
 extern bool may_make_threads;
 struct agent *agent_reserve(void);	/* NULL: no room */
@@ -132,7 +132,7 @@ int space_open(int k);			/* an fd of namespace k, or negative errno */
 int space_enter(int k);
 void limit_fds(unsigned int fds);
 
-/* One operation. false: it did not come to anything that is worth counting. */
+/* One operation. It may fail; what counts is what the kernel made of it. */
 struct op {
 	const char *name;
 	unsigned int weight;

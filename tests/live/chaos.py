@@ -88,8 +88,7 @@ class Watch:
         self.kept = collections.deque(maxlen=KEPT)
         self.ready = None
         self.events = self.lost = self.resyncs = 0
-        self.markers = {}       # ifname -> file of a marker; None when it was released
-        self.released = set()
+        self.released = set()   # markers whose device is gone, by name
 
     def take(self):
         for line in self.lines.read():
@@ -457,7 +456,7 @@ def main():
     parser.add_argument("--seed", type=lambda s: int(s, 0), default=int.from_bytes(os.urandom(4), "little"))
     parser.add_argument("--ops", type=int, default=1500)
     parser.add_argument("--every", type=int, default=300, help="operations between two quiet points")
-    parser.add_argument("--list-every", type=int, default=1, help="run `list` at every so manieth quiet point")
+    parser.add_argument("--list-every", type=int, default=1, help="run `list` at every Nth quiet point", metavar="N")
     parser.add_argument("--processes", type=int, default=6)
     parser.add_argument("--overflow", action="store_true", help="with a tiny ring buffer")
     parser.add_argument("--keep", metavar="DIR", help="write events, operations and truth of a failure there")
