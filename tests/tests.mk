@@ -19,6 +19,7 @@ VM_SOURCES := vm vm_qemu vm_cloud_hypervisor vm_firecracker vm_crosvm vm_other v
 EVENT_SOURCES := event machines vm_track table process netns $(VM_SOURCES)
 OUT_SOURCES := escape names $(EVENT_SOURCES)
 unit_bindings := bindings bindings_chain bindings_dev bindings_fd bindings_file bindings_ioctl bindings_scan table names
+unit_bindings_fd := $(unit_bindings)
 unit_bindings_scan := $(unit_bindings)
 unit_bindings_soup := $(unit_bindings)
 unit_escape := escape

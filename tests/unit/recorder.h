@@ -34,6 +34,8 @@ static inline size_t render_old(char *line, size_t at, const struct change *c)
 		say(" old.ifname=%s", c->old.ifname);
 	if (c->has & CH_OLD_MAC)
 		say(" old.mac=..:%02x", c->old.mac[5]);
+	if (c->has & CH_OLD_COMM)
+		say(" old.comm=%.*s", TW_NAME_LEN, c->old.comm);
 	return at;
 }
 
