@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make bench          the two below
+# make bench          the first two of these
 # make bench-list     what `list` costs beside other ways to the same answer (root; lsof, lsfd, gdb, ip)
 # make bench-history  what recording costs, and questions to a history of ten million events (2.5 GB in /var/tmp)
+# make bench-hooks    what the hooks add to system calls, in instructions of a guest (KERNELS="6.12 7.x")
 
 BENCH_PROGRAMS := build/bench/crowd build/bench/walk build/bench/measure
 BENCH_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -g -O2
 
-build/bench/crowd build/bench/measure: build/bench/%: tests/bench/%.c | build/bench
+build/bench/crowd build/bench/measure build/bench/syscalls: build/bench/%: tests/bench/%.c | build/bench
 	$(call say,BENCH,$@)
 	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $<
 
@@ -25,3 +26,7 @@ bench-list: tapwatch $(BENCH_PROGRAMS)
 	$(Q)tests/bench/list
 bench-history: tapwatch build/tests/history_feed
 	$(Q)tests/bench/history
+
+.PHONY: bench-hooks
+bench-hooks: tapwatch build/bench/syscalls
+	$(Q)for kernel in $(or $(KERNELS),6.12 7.x); do tests/vm/run --icount $$kernel -- tests/bench/hooks fentry || exit; done
