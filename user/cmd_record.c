@@ -70,6 +70,8 @@ static void put(struct record *r, struct event *event)
 	int err;
 
 	history_put(r->history, event);
+	/* where an event refers to earlier ones, it is by the numbers that the database gave them */
+	r->stream.context.seq = history_last(r->history);
 	if (!r->options.journal)
 		return;
 	event->seq = history_last(r->history);
@@ -318,6 +320,7 @@ static int begin_recording(struct record *r)
 		memcpy(gap.from_boot_id, head.boot_id, sizeof(gap.from_boot_id));
 		put_gap(r, &gap, 0, 0, r->ready_ns);
 	}
+	r->stream.context.seq = history_last(r->history);
 	ret = catch_up(r, r->ready_ns);
 	r->started = true;
 	stream_event(&r->stream, &ready, &event);

@@ -85,6 +85,7 @@ int reader_values(struct history_reader *r, enum table_id table, int64_t id, str
 
 #define MAX_HELD 64
 #define MAX_HOOKS 128
+#define MAX_EARLIER 128
 #define ARENA (1 << 20)	/* all texts of an event: twelve of at most INFO_MAX */
 
 struct decoded {
@@ -104,6 +105,7 @@ struct decoded {
 	struct hold held[MAX_HELD];
 	const struct hold *held_by[MAX_HELD];
 	struct hook_state hooks[MAX_HOOKS];
+	struct event_earlier earlier[MAX_EARLIER];
 	char arena[];
 };
 
@@ -442,11 +444,38 @@ static void decode_held_by(struct decoded *d, struct words *w, struct event *eve
 	}
 }
 
+static enum how how_by_name(const char *word)
+{
+	for (int how = 1; word && how < HOW_MAX; how++)
+		if (!strcmp(word, how_name((enum how)how)))
+			return (enum how)how;
+	return HOW_UNKNOWN;
+}
+
+static void decode_earlier(struct decoded *d, struct words *w, struct event *event)
+{
+	event->earlier = d->earlier;
+	while (w->at < w->end && event->n_earlier < MAX_EARLIER) {
+		struct event_earlier *e = &d->earlier[event->n_earlier++];
+		int kind;
+
+		*e = (struct event_earlier){ .seq = next_number(w) };
+		e->time_ns = next_number(w);
+		kind = event_by_name(next_word(w));
+		e->event = kind < 0 ? EV_EXIST : (enum event_kind)kind;
+		e->how = how_by_name(next_word(w));
+		e->fd = (int)(int64_t)next_number(w);
+		e->pid = (uint32_t)next_number(w);
+		snprintf(e->comm, sizeof(e->comm), "%s", next_word(w));
+	}
+}
+
 static void decode_info(struct history_reader *r, const struct value *ref, struct event *event)
 {
 	static const struct { enum event_kind kind; void (*decode)(struct decoded *, struct words *, struct event *); }
 	decoders[] = {
 		{ EV_READY, decode_ready }, { EV_GAP, decode_gap }, { EV_ATTACH_FAILED, decode_held_by },
+		{ EV_VM_START, decode_earlier },
 	};
 	size_t len;
 	const char *info = text(r, ref, &len);
@@ -457,14 +486,6 @@ static void decode_info(struct history_reader *r, const struct value *ref, struc
 		if (decoders[i].kind == event->change->event)
 			decoders[i].decode(r->decoded, &w, event);
 	}
-}
-
-static enum how how_by_name(const char *word)
-{
-	for (int how = 1; word && how < HOW_MAX; how++)
-		if (!strcmp(word, how_name((enum how)how)))
-			return (enum how)how;
-	return HOW_UNKNOWN;
 }
 
 /* --- whole ones ------------------------------------------------------------------------------------ */

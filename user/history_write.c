@@ -547,6 +547,21 @@ static void info_held_by(struct bytes *b, const struct change *c)
 	}
 }
 
+static void info_earlier(struct bytes *b, const struct event *event)
+{
+	for (size_t i = 0; i < event->n_earlier; i++) {
+		const struct event_earlier *e = &event->earlier[i];
+
+		info_number(b, e->seq);
+		info_number(b, e->time_ns);
+		info_string(b, event_name(e->event));
+		info_string(b, how_name(e->how));
+		info_number(b, (uint64_t)(int64_t)e->fd);
+		info_number(b, e->pid);
+		info_word(b, e->comm, strnlen(e->comm, sizeof(e->comm)));
+	}
+}
+
 static struct value encode_info(struct history *h, const struct event *event)
 {
 	struct bytes b = { 0 };
@@ -558,6 +573,8 @@ static struct value encode_info(struct history *h, const struct event *event)
 		info_gap(&b, event->gap);
 	else if (event->change->held_by_len)
 		info_held_by(&b, event->change);
+	else if (event->n_earlier)
+		info_earlier(&b, event);
 	if (b.failed)
 		history_fail(h, SQLITE_NOMEM);
 	else
