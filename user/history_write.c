@@ -663,6 +663,12 @@ static void put_what(struct history *h, const struct event *event, struct value 
 	}
 }
 
+/* In a storm events come without a turn of the loop between them. The clock is looked at now and then. */
+static bool is_late(const struct history *h)
+{
+	return !(h->in_batch % 64) && history_now(CLOCK_BOOTTIME) - h->batch_ns >= HISTORY_BATCH_MS * NSEC_PER_MSEC;
+}
+
 void history_put(struct history *h, const struct event *event)
 {
 	const struct change *c = event->change;
@@ -694,7 +700,7 @@ void history_put(struct history *h, const struct event *event)
 	add_names(h, c);
 	if (c->task)
 		recent_process(h, c->task, v[EVENT_PROCESS].number);
-	if (history_insert(h, T_EVENT, v) && h->in_batch >= BATCH_EVENTS)
+	if (history_insert(h, T_EVENT, v) && (h->in_batch >= BATCH_EVENTS || is_late(h)))
 		history_commit(h);
 }
 
