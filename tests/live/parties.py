@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real programs that hand a tap on: who has it, and how it came there. TAP.
+
+    tests/vm/run --share DIR 6.12 -- tests/live/parties.py [--backend NAME] [--save DIR]
+
+For a guest, not for a machine that is used: it starts dbus and libvirtd, and
+writes their configuration. --save keeps what `who` and `watch` say.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+import tw
+from scenarios import Report, run
+from tw import E, Failure, Skip, member
+
+QEMU = "/usr/bin/qemu-system-x86_64"
+HELPER = "/usr/lib/qemu/qemu-bridge-helper"
+MACHINE = ["-S", "-display", "none", "-nodefaults", "-m", "64"]
+
+save_dir = None
+
+
+def need(*programs):
+    for program in programs:
+        if not any(os.access(os.path.join(d, program), os.X_OK) for d in ("/usr/bin", "/usr/sbin")) and not os.access(
+                program, os.X_OK):
+            raise Skip("no %s" % program)
+
+
+class Party:
+    """A watch, the programs started beside it, and what is kept of it all."""
+    def __init__(self, s, name):
+        self.s, self.name, self.processes = s, name, []
+        self.watch = s.start()
+        self.text = None
+        if save_dir:
+            with open(os.path.join(save_dir, name + ".events.txt"), "w") as out:
+                self.text = subprocess.Popen([tw.Settings.tapwatch, "watch", "--backend", tw.Settings.backend],
+                                             stdin=subprocess.DEVNULL, stdout=out)
+            self.wait_for_text("-- ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes + ([self.text] if self.text else []):
+            process.terminate()
+            process.wait(tw.seconds(20))
+
+    def wait_for_text(self, words):
+        end = time.monotonic() + tw.seconds(20)
+        while time.monotonic() < end:
+            with open(os.path.join(save_dir, self.name + ".events.txt")) as told:
+                if words in told.read():
+                    return
+            time.sleep(0.05)
+
+    def program(self, *command, **how):
+        """In the background, until the end."""
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **how)
+        self.processes.append(process)
+        self.s.pids.add(process.pid)
+        return process
+
+    def until(self, event, **members):
+        """Waits for it; its members as paths, with __ for the dots."""
+        found = self.watch.wait(lambda: self.watch.find(event, **members), 60)
+        if not found:
+            raise Failure("no %s with %s; told:\n%s" % (
+                event, members, "\n".join(tw.brief(e) for e in self.s.mine(self.watch.events))))
+        return found
+
+    def who(self, ifname, *wanted):
+        """Has to contain these, in this order."""
+        text = self.s.run(tw.Settings.tapwatch, "who", ifname).output
+        if save_dir:
+            with open(os.path.join(save_dir, self.name + ".who.txt"), "w") as out:
+                out.write("# tapwatch who %s\n%s" % (ifname, text))
+        at = 0
+        for words in wanted:
+            at = text.find(words, at)
+            if at < 0:
+                raise Failure("who: no %r, or not there, in:\n%s" % (words, text))
+
+    def story(self, file):
+        """(event, how, comm) of all that was told about who holds a file."""
+        return [(e["event"], e.get("how"), member(e, "process.comm")) for e in self.watch.events
+                if e.get("file") == file and e["event"] in ("open", "hold", "drop", "release")]
+
+
+    def exactly(self, file, *steps):
+        if self.story(file) != list(steps):
+            raise Failure("the story should be\n%s\nand is\n%s" % (
+                "\n".join(map(str, steps)), "\n".join(map(str, self.story(file)))))
+
+
+def in_order(story, *steps):
+    at = 0
+    for step in steps:
+        try:
+            at = story.index(step, at) + 1
+        except ValueError:
+            raise Failure("no %s, or not there, in the story:\n%s" % (step, "\n".join(map(str, story)))) from None
+
+
+def wrapper(s):
+    """QEMU started by a wrapper that opens the tap, renumbers it to fd 27 and execs"""
+    need(QEMU)
+    with Party(s, "wrapper") as p:
+        f, name = s.fixture(), s.ifname("a")
+        f.open("x")
+        f.setiff("x", name, "tap", "vnet_hdr")
+        f.dup2("x", "y", 27)
+        f.close("x")
+        f.send("exec %s -name web01 %s -netdev tap,id=net0,fd=27 -device virtio-net-pci,netdev=net0" % (
+            QEMU, " ".join(MACHINE)))
+        hold = p.until("hold", process__pid=f.pid, how="exec")
+        file = hold["file"]
+        if hold["fd"] != 27 or member(hold, "old.comm") != "tapfix":
+            raise Failure("hold by exec: %s" % tw.brief(hold))
+        p.until("vm-start", process__pid=f.pid)
+        p.who(name, "held by qemu-system-x86", "through fd 27", "opened by tapfix")
+        f.kill()
+        p.until("release", file=file)
+        p.exactly(file, ("open", None, "tapfix"), ("hold", "dup", "tapfix"), ("drop", "close", "tapfix"),
+                  ("hold", "exec", "qemu-system-x86"), ("drop", "exit", "qemu-system-x86"),
+                  ("release", None, "qemu-system-x86"))
+
+
+DOMAIN = """<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64' machine='pc'>hvm</type></os>
+<devices><emulator>%s</emulator><interface type='bridge'><source bridge='%s'/><target dev='%s'/>
+<model type='virtio'/></interface></devices></domain>"""
+
+
+def libvirt(s):
+    """libvirtd starts a domain with a tap on a bridge: it opens, QEMU holds"""
+    need("libvirtd", "virtlogd", "dbus-daemon", "virsh", QEMU)
+    bridge, name, domain = s.ifname("b"), s.ifname("v"), s.ifname("web")
+    os.makedirs("/run/dbus", exist_ok=True)
+    os.makedirs("/etc/libvirt", exist_ok=True)
+    # libvirt's own user comes with the package that also starts the daemon, which the tests do not need
+    with open("/etc/libvirt/qemu.conf", "w") as out:
+        out.write('user = "root"\ngroup = "root"\nsecurity_driver = "none"\n')
+    for command in (["dbus-daemon", "--system", "--fork"], ["virtlogd", "-d"], ["libvirtd", "-d"]):
+        s.run(*command)
+    s.ip("link", "add", bridge, "type", "bridge")
+    s.links.append((bridge, None))
+    path = "/tmp/%s.xml" % domain
+    with open(path, "w") as out:
+        out.write(DOMAIN % (domain, QEMU, bridge, name))
+    with Party(s, "libvirt") as p:
+        virsh = ["virsh", "-c", "qemu:///system"]
+        subprocess.run(virsh + ["create", path], check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
+        attach = p.until("attach", device__ifname=name)
+        file = attach["file"]
+        p.until("hold", file=file, how="exec", process__comm="qemu-system-x86")
+        p.watch.settle()
+        # the child is named after the thread that forked it
+        in_order(p.story(file), ("open", None, "libvirtd"), ("hold", "fork", "rpc-libvirtd"),
+                 ("hold", "exec", "qemu-system-x86"))
+        in_order(p.story(file), ("open", None, "libvirtd"), ("drop", "close", "libvirtd"))
+        p.until("master", device__ifname=name)
+        held = held_by(p.watch, file)
+        if [member(e, "process.comm") for e in held_events(p.watch, held)] != ["qemu-system-x86"]:
+            raise Failure("held by %s; story:\n%s" % (held, "\n".join(map(str, p.story(file)))))
+        p.who(name, "held by qemu-system-x86", "opened by libvirtd")
+        subprocess.run(virsh + ["destroy", domain], check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
+        p.until("release", file=file)
+        p.until("delete", device__ifname=name)
+        # it closes the fd itself, when it has the time
+        if [(event, comm) for event, _, comm in p.story(file)][-2:-1] != [("drop", "qemu-system-x86")]:
+            raise Failure("the end of the story:\n%s" % "\n".join(map(str, p.story(file))))
+
+
+def held_by(watch, file):
+    model = tw.Model()
+    for event in watch.events:
+        model.apply(event)
+    return {holder[:2] for holder in model.holders if holder[2] == file}
+
+
+def held_events(watch, holders):
+    """The last event that told of each holder."""
+    last = {}
+    for event in watch.events:
+        holder = (member(event, "process.pid"), event.get("fd"))
+        if event["event"] in ("open", "hold") and holder in holders:
+            last[holder] = event
+    return list(last.values())
+
+
+def bridge_helper(s):
+    """qemu-bridge-helper makes the tap, sends its fd over a socket and exits"""
+    need(QEMU, HELPER)
+    bridge = s.ifname("b")
+    s.ip("link", "add", bridge, "type", "bridge")
+    os.makedirs("/etc/qemu", exist_ok=True)
+    with open("/etc/qemu/bridge.conf", "w") as out:
+        out.write("allow all\n")
+    with Party(s, "bridge-helper") as p:
+        vm = p.program(QEMU, "-name", "web02", *MACHINE, "-netdev", "bridge,id=net0,br=%s,helper=%s" % (bridge, HELPER),
+                       "-device", "virtio-net-pci,netdev=net0")
+        hold = p.until("hold", process__pid=vm.pid, how="scm_rights")
+        p.watch.settle()
+        file, name = hold["file"], member(hold, "device.ifname")
+        in_order(p.story(file), ("open", None, "qemu-bridge-hel"), ("hold", "scm_rights", "qemu-system-x86"))
+        in_order(p.story(file), ("open", None, "qemu-bridge-hel"), ("drop", "close", "qemu-bridge-hel"))
+        if held_by(p.watch, file) != {(vm.pid, hold["fd"])}:
+            raise Failure("held by %s" % held_by(p.watch, file))
+        p.who(name, "held by qemu-system-x86", "opened by qemu-bridge-hel")
+        vm.kill()
+        p.until("release", file=file)
+    s.ip("link", "del", bridge)
+
+
+def slirp4netns(s):
+    """slirp4netns makes a tap in another namespace, and gets its fd from there over a socket"""
+    need("slirp4netns")
+    inside = s.fixture()
+    inside.do("unshare net")
+    with Party(s, "slirp4netns") as p:
+        slirp = p.program("slirp4netns", "--configure", str(inside.pid), s.ifname("t"), stderr=subprocess.DEVNULL)
+        hold = p.until("hold", process__pid=slirp.pid, how="scm_rights")
+        p.watch.settle()
+        file = hold["file"]
+        in_order(p.story(file), ("open", None, "slirp4netns"), ("hold", "scm_rights", "slirp4netns"))
+        if held_by(p.watch, file) != {(slirp.pid, hold["fd"])}:
+            raise Failure("held by %s" % held_by(p.watch, file))
+        p.who(s.ifname("t"), "held by slirp4netns (pid %d" % slirp.pid, "opened by slirp4netns")
+
+
+PARTIES = [wrapper, libvirt, bridge_helper, slirp4netns]
+
+
+def main():
+    global save_dir
+    parser = argparse.ArgumentParser(description="real programs that hand a tap on, TAP output")
+    parser.add_argument("--backend", default="auto", choices=("auto", "fentry", "kprobe", "tracepoint"))
+    parser.add_argument("--save", metavar="DIR")
+    parser.add_argument("--only", action="append")
+    args = parser.parse_args()
+    tw.Settings.backend, save_dir = args.backend, args.save
+    if "TAPWATCH_VM" not in os.environ:
+        print("1..0 # SKIP for a guest only: see --help")
+        return 0
+    os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    tw.quiet("modprobe", "-a", "tun", "vhost_net", "bridge")
+    chosen = [f for f in PARTIES if not args.only or f.__name__ in args.only]
+    report = Report(len(chosen))
+    try:
+        for function in chosen:
+            run(report, "parties/" + function.__name__.replace("_", "-"), function, None)
+    finally:
+        tw.cleanup_all()
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
