@@ -10,18 +10,25 @@ struct tw_slot {
 	__u32 pad;
 };
 
+struct tw_slot_file {
+	__u64 file;	/* struct file* */
+	__u32 tgid;	/* whose it is; addresses of tables are used again before the dead are buried */
+	__u32 pad;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct tw_slot);
-	__type(value, __u64); /* struct file* */
+	__type(value, struct tw_slot_file);
 } slots SEC(".maps");
 
-static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file)
+static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file, __u32 tgid)
 {
 	struct tw_slot slot = { .table = table, .fd = fd };
+	struct tw_slot_file value = { .file = file, .tgid = tgid };
 
-	bpf_map_update_elem(&slots, &slot, &file, BPF_ANY);
+	bpf_map_update_elem(&slots, &slot, &value, BPF_ANY);
 	__sync_fetch_and_add(&counters.tracked, 1);
 }
 

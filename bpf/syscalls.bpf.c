@@ -60,8 +60,10 @@ static __always_inline struct files_struct *current_table(void)
 
 static __always_inline void slot_told(const struct files_struct *table, __u32 fd, const struct file *file)
 {
-	proc_remember(bpf_get_current_pid_tgid() >> 32);
-	slot_remember((__u64)table, fd, (__u64)file);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	proc_remember(tgid);
+	slot_remember((__u64)table, fd, (__u64)file, tgid);
 }
 
 static __always_inline void fd_fact(__u32 type, const struct files_struct *table, __u32 fd,
@@ -124,12 +126,13 @@ static __always_inline void fd_went(const struct files_struct *table, __u32 fd, 
 {
 	struct tw_slot slot = { .table = (__u64)table, .fd = fd };
 	struct tw_file_entry *entry;
-	__u64 *known, file;
+	struct tw_slot_file *known;
+	__u64 file;
 
 	known = bpf_map_lookup_elem(&slots, &slot);
 	if (!known)
 		return;
-	file = *known;
+	file = known->file;
 	/* another thread may have opened it again already, and told so: then this close is old news */
 	if (now == (void *)file)
 		return;
@@ -253,11 +256,11 @@ static __always_inline void exit_socketcall(__u32 call, unsigned long args, long
 
 static __always_inline void exit_close_range(__u32 flags)
 {
-	if (flags & CLOSE_RANGE_CLOEXEC || !proc_may_hold(bpf_get_current_pid_tgid() >> 32))
+	if (!proc_may_hold(bpf_get_current_pid_tgid() >> 32))
 		return;
 	if (flags & CLOSE_RANGE_UNSHARE)
 		on_unshared();
-	else
+	else if (!(flags & CLOSE_RANGE_CLOEXEC))
 		own_table(TW_HOW_OTHER, TW_HOW_CLOSE, false);
 }
 

@@ -22,6 +22,22 @@ void change_task(struct change *c, const struct tw_task *task)
 	c->has = (c->has & ~CH_TASK) | (c->task ? CH_TASK : 0);
 }
 
+/*
+ * Something happens to a device that nobody was told of: rtnetlink spoke
+ * before the call that makes it has returned. That it is there comes first.
+ * (A macvtap or ipvtap is made by rtnetlink itself.)
+ */
+void dev_introduce(const struct cx *cx, struct dev_node *d)
+{
+	struct cx u = unseen(cx);
+	struct change c;
+
+	if (d->dev.announced || d->dev.gen || cx->quiet || d->dev.d.kind > TW_KIND_TAP)
+		return;
+	c = change_of(&u, EV_ATTACH, d, NULL);
+	tell(&u, &c);
+}
+
 struct change change_of(const struct cx *cx, enum event_kind event, struct dev_node *d, struct file_node *f)
 {
 	struct change c = {
@@ -35,6 +51,8 @@ struct change change_of(const struct cx *cx, enum event_kind event, struct dev_n
 
 	change_task(&c, cx->actor);
 	if (d && !cx->quiet) {
+		if (event != EV_ATTACH && event != EV_EXIST)
+			dev_introduce(cx, d);
 		if (event != EV_MOVE)
 			dev_tell_move(cx, d);
 		d->dev.announced = true;

@@ -12,6 +12,9 @@
 
 #include "bindings_private.h"
 
+/* So long netlink may lag behind what is known of a move by other means. */
+#define AHEAD_NS 2000000000ULL
+
 /* --- places ---------------------------------------------------------------------- */
 
 void dev_adopt(struct bindings *b, struct dev_node *d, uint64_t gen)
@@ -99,6 +102,32 @@ void dev_moved(const struct cx *cx, struct dev_node *d, const struct place *to)
 	dev_free(cx->b, early);
 	dev_rekey(cx, d, to);
 	dev_diff(cx, d, &news, has);
+}
+
+void dev_moved_ahead(const struct cx *cx, struct dev_node *d, const struct place *to)
+{
+	struct place from = place_of(&d->dev.d);
+
+	if (!d->dev.gen && from.netns) {
+		d->ahead_of = from;
+		d->ahead_ns = cx->time_ns;
+	}
+	dev_moved(cx, d, to);
+}
+
+/*
+ * Messages from before the move, told after it: without this they would be of
+ * a device that nobody knew, at the place that ours has left. NULL: none.
+ */
+static struct dev_node *left_from(const struct cx *cx, const struct place *p)
+{
+	struct dev_node *d;
+
+	TAILQ_FOREACH(d, &cx->b->devs, all)
+		if (d->ahead_of.netns && d->ahead_of.ifindex == p->ifindex && place_same_netns(&d->ahead_of, p) &&
+		    cx->time_ns - d->ahead_ns < AHEAD_NS)
+			return d;
+	return NULL;
 }
 
 static void tell_move(const struct cx *cx, struct dev_node *d, const struct place *from, const char *old_name)
@@ -317,6 +346,8 @@ void dev_attach(const struct cx *cx, struct dev_node *d, struct file_node *f, bo
 	file_bind(f, d, FILE_BOUND);
 	f->file.bound_ns = cx->scan ? 0 : cx->time_ns;
 	d->fresh = false;
+	if (!made && !cx->seed)
+		dev_introduce(cx, d);
 	c = change_of(cx, EV_ATTACH, d, f);
 	if (made) {
 		c.has |= CH_CREATED;
@@ -465,10 +496,14 @@ static bool dead(const struct cx *cx)
 void dev_delete(const struct cx *cx, struct dev_node *d, enum how how, uint64_t until)
 {
 	struct place p = place_of(&d->dev.d);
-	struct change c = change_of(cx, EV_DELETE, d, NULL);
+	struct change c;
 
-	c.how = how;
-	tell(cx, &c);
+	/* one that came and went before the call that made it has returned: nobody heard of it */
+	if (d->dev.announced || d->dev.gen || !TAILQ_EMPTY(&d->files)) {
+		c = change_of(cx, EV_DELETE, d, NULL);
+		c.how = how;
+		tell(cx, &c);
+	}
 	while (!TAILQ_EMPTY(&d->files))
 		file_unbind(TAILQ_FIRST(&d->files), FILE_ORPHANED);
 	if (d->dev.gen)
@@ -537,6 +572,7 @@ int apply_dev(struct cx *cx)
 	const struct tw_event *fact = cx->fact;
 	enum slices slices;
 	uint32_t has = fact->has;
+	struct place place;
 	struct dev_node *d;
 	int err = 0;
 
@@ -547,6 +583,9 @@ int apply_dev(struct cx *cx)
 	if (dead(cx))
 		return 0;
 	d = find(cx);
+	place = place_of(&fact->dev);
+	if (!d && !fact->dev.gen && left_from(cx, &place))
+		return 0;
 	if (!d)
 		d = make(cx);
 	if (!d)
@@ -591,12 +630,15 @@ int apply_dev_move(struct cx *cx)
 		.netns = fact->move.netns,
 		.ifindex = fact->move.ifindex,
 	};
-	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen);
+	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen), *ahead;
 
 	if (!to.ifindex)
 		return -EINVAL;
 	if (!d)
 		d = dev_at(cx->b, &from, NULL);
+	/* the message that was awaited */
+	if (!d && (ahead = left_from(cx, &from)))
+		ahead->ahead_of.netns = 0;
 	if (!d || stale(cx->time_ns, d->dev.seen_ns) || (to.netns && d == dev_at(cx->b, &to, NULL)))
 		return 0;
 	cx->actor = NULL;

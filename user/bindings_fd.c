@@ -549,9 +549,10 @@ static int install(const struct cx *cx, struct file_node *f)
 {
 	const struct tw_event *fact = cx->fact;
 	struct fdtab *tab = tab_get(cx->b, fact->table);
-	bool had = had_it(cx, &f->file);
+	bool had = had_it(cx, &f->file), unseen = !had && fact->how == TW_HOW_EXEC;
 	struct member_node *m = NULL;
 	struct slot_node *s;
+	struct cx found = *cx;
 	int err = 0;
 
 	if (!tab)
@@ -563,8 +564,10 @@ static int install(const struct cx *cx, struct file_node *f)
 		err = member_add(cx, tab, cx->actor, HOW_OTHER, &m);
 	if (m)
 		m->told_ns = cx->time_ns;
+	/* how it came was not seen: all that the exec shows is that it is there */
+	found.seed |= unseen;
 	if (!err)
-		err = slot_add(cx, tab, fact->fd, f, how_of(fact), &s);
+		err = slot_add(&found, tab, fact->fd, f, unseen ? HOW_UNKNOWN : how_of(fact), &s);
 	if (!err && had && fact->how == TW_HOW_EXEC)
 		tell_exec(cx, s);
 	tab_put(cx->b, tab);

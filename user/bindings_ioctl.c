@@ -122,7 +122,7 @@ static struct dev_node *snapshot_dev(const struct cx *cx, struct file_node *f, i
 		d = dev_at(cx->b, &p, NULL);
 	if (may_be_moved(cx, f, d)) {
 		d = dev_of(f);
-		dev_moved(cx, d, &p);
+		dev_moved_ahead(cx, d, &p);
 	}
 	if (d) {
 		if (fact->dev.gen && !d->dev.gen)

@@ -52,6 +52,8 @@ struct dev_node {
 	bool moving;			/* moved, but `move` is not told yet */
 	struct place moved_from;
 	uint64_t moved_ns;
+	struct place ahead_of;		/* the place it left, where netlink still believes it; netns 0: none */
+	uint64_t ahead_ns;
 };
 
 struct file_node {
@@ -238,6 +240,7 @@ struct dev_node *dev_at(const struct bindings *b, const struct place *p, const s
 struct dev_node *dev_named(const struct bindings *b, uint32_t netns, uint64_t cookie, const char *ifname);
 struct dev_node *dev_new(struct bindings *b, const struct tw_event *fact);
 void dev_free(struct bindings *b, struct dev_node *d);
+void dev_introduce(const struct cx *cx, struct dev_node *d);	/* `attach`, unless it was told of before */
 /* Identity members change only between these two. */
 void dev_unindex(struct bindings *b, struct dev_node *d);
 void dev_index(struct bindings *b, struct dev_node *d);
@@ -312,6 +315,8 @@ void dev_delete(const struct cx *cx, struct dev_node *d, enum how how, uint64_t 
 void dev_evict(const struct cx *cx, const struct place *p, const struct dev_node *except);
 /* It is at another place now, which its next TW_DEV tells more of. */
 void dev_moved(const struct cx *cx, struct dev_node *d, const struct place *to);
+/* The same, found out by other means than the message that tells of it, which is still to come. */
+void dev_moved_ahead(const struct cx *cx, struct dev_node *d, const struct place *to);
 void dev_tell_move(const struct cx *cx, struct dev_node *d);	/* the move that waits, if any */
 /* `attach`: binds f, unbinding it from wherever it was. `made`: the device was made by it. */
 void dev_attach(const struct cx *cx, struct dev_node *d, struct file_node *f, bool made);

@@ -54,7 +54,7 @@ static struct dev_node *scan_find_dev(struct cx *cx, const struct file_node *f, 
 	/* its file tells where the device went that was moved to where nobody knew */
 	if (f && dev_of(f) && !dev_of(f)->dev.d.netns && cx->time_ns > dev_of(f)->live_ns) {
 		d = dev_of(f);
-		dev_moved(cx, d, &p);
+		dev_moved_ahead(cx, d, &p);
 		if (gen && !d->dev.gen)
 			dev_adopt(cx->b, d, gen);
 		return d;

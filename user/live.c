@@ -15,6 +15,8 @@
 
 #define NSEC_PER_MSEC 1000000ULL
 #define RESYNC_PAUSE_NS (200 * NSEC_PER_MSEC)	/* between two resyncs under a lasting storm */
+#define REVIEW_NS (800 * NSEC_PER_MSEC)		/* tracepoint backend: devices are looked at when they were quiet so long */
+#define SKIPPED_NS (1000 * NSEC_PER_MSEC)	/* calls of hooks that the kernel skipped are asked for so often */
 #define FRESH_HOLDERS_NS (100 * NSEC_PER_MSEC)	/* between two looks at who holds a busy device */
 
 struct live {
@@ -28,6 +30,9 @@ struct live {
 	int epoll, timer;
 	uint64_t lost_told;		/* of tracer_lost() */
 	uint64_t resynced_ns, holders_ns;
+	uint64_t skipped, skipped_ns;	/* of tracer_skipped(), and when it was asked */
+	uint64_t wake_ns;		/* the timer is set to; 0: not set */
+	uint64_t doubt_ns;		/* devices changed last, and that was not reviewed yet; 0: nothing to review */
 	bool resync, reload;
 	bool quiet_resync;		/* nothing was lost: tell only what it finds */
 	struct bindings *holders;	/* scratch: who holds what, at holders_ns */
@@ -82,12 +87,25 @@ static void tell_attach_failed(struct live *l, const struct change *change)
 	l->sink(l->ctx, &fresh);
 }
 
+/* Seen as it happened, but for what the tables of processes tell? */
+static bool is_about_device(const struct change *change)
+{
+	switch (change->event) {
+	case EV_READY: case EV_EXIST: case EV_OPEN: case EV_HOLD: case EV_DROP: case EV_LOST: case EV_RESYNC:
+		return false;
+	default:
+		return !(change->has & CH_SEED);
+	}
+}
+
 static void on_change(void *ctx, const struct change *change)
 {
 	struct live *l = ctx;
 
 	if (l->tp)
 		tp_change(l->tp, change);
+	if (l->tp && is_about_device(change))
+		l->doubt_ns = rtnl_boottime();
 	if (change->event == EV_ATTACH_FAILED)
 		tell_attach_failed(l, change);
 	else
@@ -163,12 +181,21 @@ static void notice_loss(struct live *l)
 	l->quiet_resync = false;
 }
 
-static void arm(struct live *l, uint64_t delay_ns)
+/* Wakes us then, or earlier if that was asked for before. */
+static void wake_at(struct live *l, uint64_t at_ns)
 {
-	struct itimerspec its = { .it_value.tv_nsec = (long)delay_ns };
+	uint64_t now = rtnl_boottime(), delay = at_ns > now ? at_ns - now : 1;
+	struct itimerspec its = {
+		.it_value = { .tv_sec = (time_t)(delay / 1000000000), .tv_nsec = (long)(delay % 1000000000) },
+	};
 
+	if (l->wake_ns && l->wake_ns <= at_ns)
+		return;
+	l->wake_ns = at_ns;
 	timerfd_settime(l->timer, 0, &its, NULL);
 }
+
+static int drain(void *ctx);
 
 static int resync(struct live *l)
 {
@@ -176,13 +203,13 @@ static int resync(struct live *l)
 	int told;
 
 	if (now - l->resynced_ns < RESYNC_PAUSE_NS) {
-		arm(l, RESYNC_PAUSE_NS - (now - l->resynced_ns));
+		wake_at(l, l->resynced_ns + RESYNC_PAUSE_NS);
 		return 0;
 	}
 	l->resync = false;
 	l->resynced_ns = now;
 	l->stats.resyncs++;
-	told = seed_all(l->t, l->b, SCAN_RESYNC);
+	told = l->quiet_resync ? seed_review(l->t, l->b, drain, l) : seed_all(l->t, l->b, SCAN_RESYNC);
 	if (told < 0)
 		return told;
 	if (told || !l->quiet_resync)
@@ -231,8 +258,34 @@ static int rescan(struct live *l)
 			return err;
 	}
 	if (next)
-		arm(l, next - now);
+		wake_at(l, next);
 	return 0;
+}
+
+/*
+ * What rtnetlink tells carries no time, and a call is seen only when it has
+ * returned, some RCU grace periods later: under load the two can be put
+ * together in the wrong order. So when devices have come to rest, all is
+ * looked at once; what differs is told as found.
+ */
+static int review(struct live *l)
+{
+	uint64_t now = rtnl_boottime();
+	int told;
+
+	if (!l->doubt_ns || !tracer_can_scan(l->t) || l->options.seed == SEED_NONE)
+		return 0;
+	/* what waits for its cause to be told is not to be found first */
+	if (tp_waits(l->tp))
+		l->doubt_ns = now;
+	if (now - l->doubt_ns < REVIEW_NS) {
+		wake_at(l, l->doubt_ns + REVIEW_NS);
+		return 0;
+	}
+	l->doubt_ns = 0;
+	l->stats.rescans++;
+	told = seed_review(l->t, l->b, drain, l);
+	return told < 0 ? told : 0;
 }
 
 static int watch(int epoll, int fd)
@@ -270,9 +323,32 @@ static int reload(struct live *l)
 	tracer_close(l->t);
 	l->t = t;
 	l->lost_told = 0;
+	l->skipped = 0;
 	l->quiet_resync = !l->resync;
 	l->resync = true;
 	return watch(l->epoll, tracer_ring_fd(t));
+}
+
+/*
+ * Skipped calls may have been anybody's: most are of files that are none of
+ * ours. So nothing is told to be lost, but all is looked at, and what differs
+ * is told as found.
+ */
+static void notice_skipped(struct live *l)
+{
+	uint64_t now = rtnl_boottime(), skipped;
+
+	if (now - l->skipped_ns >= SKIPPED_NS) {
+		l->skipped_ns = now;
+		skipped = tracer_skipped(l->t);
+		if (skipped != l->skipped && !l->resync) {
+			l->resync = true;
+			l->quiet_resync = true;
+		}
+		l->stats.skipped += skipped - l->skipped;
+		l->skipped = skipped;
+	}
+	wake_at(l, l->skipped_ns + SKIPPED_NS);
 }
 
 static int work(struct live *l)
@@ -280,8 +356,8 @@ static int work(struct live *l)
 	uint64_t ticks;
 	int err;
 
-	if (read(l->timer, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
-		return -errno;
+	if (read(l->timer, &ticks, sizeof(ticks)) == sizeof(ticks))
+		l->wake_ns = 0;
 	if (l->runtime)
 		runtime_work(l->runtime);
 	err = take_facts(l);
@@ -290,8 +366,11 @@ static int work(struct live *l)
 		err = rescan(l);
 	if (!err && l->reload)
 		err = reload(l);
+	notice_skipped(l);
 	if (!err && l->resync)
 		err = resync(l);
+	if (!err)
+		err = review(l);
 	return err;
 }
 
@@ -399,6 +478,7 @@ int live_start(struct live **out, const struct live_options *options, change_fn 
 	if (!runtime_new(&l->runtime, l->b))
 		watch(l->epoll, runtime_fd(l->runtime));
 	ready.time_ns = rtnl_boottime();
+	wake_at(l, ready.time_ns + SKIPPED_NS);
 	bindings_tell(l->b, &ready);
 	return 0;
 }

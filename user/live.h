@@ -48,6 +48,7 @@ const struct tracer *live_tracer(const struct live *l);
 /* Totals, for -v and the end of a run. */
 struct live_stats {
 	uint64_t facts, lost, resyncs, guards;
+	uint64_t skipped;	/* calls of hooks that the kernel left out, noticed and made up for */
 	uint64_t rescans;	/* looks at the tables of one process or all, for what facts cannot tell */
 };
 struct live_stats live_stats(const struct live *l);

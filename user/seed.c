@@ -265,6 +265,16 @@ int seed_all(struct tracer *t, struct bindings *b, enum scan_mode mode)
 	return ret;
 }
 
+int seed_review(struct tracer *t, struct bindings *b, int (*drain)(void *ctx), void *ctx)
+{
+	struct seed_report report = { 0 };
+	struct seed s = { .t = t, .b = b, .mode = SCAN_RESYNC, .report = &report, .drain = drain, .drain_ctx = ctx };
+	int ret = run(&s, SEED_ITER);
+
+	seed_report_free(&report);
+	return ret;
+}
+
 /* ---- for check ---- */
 
 bool seed_available(enum seed_backend which, const struct tracer *t, char *reason, size_t size)

@@ -57,6 +57,25 @@ static int dump_nsfds(struct scan *scan)
 	return 0;
 }
 
+static int keep_fact(void *ctx, const struct tw_event *fact)
+{
+	return seed_keep(ctx, fact);
+}
+
+/* The fds are read, then the live facts that came meanwhile are applied: they know how, and the look does not. */
+static int scan_fds_and_drain(struct scan *scan)
+{
+	struct seed_facts facts = { 0 };
+	int err = tracer_scan_fds(scan->s->t, keep_fact, &facts);
+
+	if (!err)
+		err = scan->s->drain(scan->s->drain_ctx);
+	for (size_t i = 0; !err && i < facts.n; i++)
+		err = on_fact(scan, &facts.fact[i]);
+	free(facts.fact);
+	return err;
+}
+
 /*
  * A tracer without iterators still gives the devices: better than nothing
  * after a loss. seed_read() asks beforehand.
@@ -75,7 +94,7 @@ static int iter_scan(struct seed *s)
 	 */
 	err = seed_dump_all(s);
 	if (!err)
-		err = tracer_scan_fds(s->t, on_fact, &scan);
+		err = s->drain ? scan_fds_and_drain(&scan) : tracer_scan_fds(s->t, on_fact, &scan);
 	if (!err || err == -ENOTSUP)
 		err = tracer_scan_files(s->t, on_fact, &scan);
 	if (!err || err == -ENOTSUP)

@@ -26,6 +26,8 @@ struct seed {
 	} devs,				/* TW_SCAN_DEV of the dumps; kept only when want_devs */
 	  dead;				/* to be applied after the scan */
 	bool want_devs;
+	int (*drain)(void *ctx);	/* iter: see seed_review(); NULL: none */
+	void *drain_ctx;
 	uint32_t *netns;		/* dumped */
 	size_t n_netns;
 };

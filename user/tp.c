@@ -554,6 +554,7 @@ static int begin_ending(struct tp *tp, const struct tw_event *fact)
 struct slots {
 	struct tp *tp;
 	uint64_t table;
+	uint32_t pid;
 };
 
 static int forget_slot(void *ctx, const struct slot *slot)
@@ -561,14 +562,14 @@ static int forget_slot(void *ctx, const struct slot *slot)
 	struct slots *s = ctx;
 
 	if (slot->table == s->table)
-		tracer_forget_slot(s->tp->t, slot->table, slot->fd, slot->file->f.addr);
+		tracer_forget_slot(s->tp->t, slot, s->pid);
 	return 0;
 }
 
 /* Of its own table, nobody tells of any close. */
 static int end_thread(struct tp *tp, const struct tw_event *fact)
 {
-	struct slots slots = { tp, fact->table };
+	struct slots slots = { tp, fact->table, fact->task.pid };
 
 	if (fact->flags & TW_F_GONE)
 		bindings_each_slot(tp->b, forget_slot, &slots);
@@ -577,7 +578,7 @@ static int end_thread(struct tp *tp, const struct tw_event *fact)
 
 static int finish_ending(struct tp *tp, struct ending *e)
 {
-	struct slots slots = { tp, e->fact.table };
+	struct slots slots = { tp, e->fact.table, e->fact.task.pid };
 	struct ending **at = &tp->endings;
 	int err;
 
@@ -815,4 +816,9 @@ int tp_work(struct tp *tp)
 		err = settle_deletions(tp, rtnl_boottime(), NULL);
 	arm(tp);
 	return err;
+}
+
+bool tp_waits(const struct tp *tp)
+{
+	return tp->deletions || tp->corpses || tp->endings;
 }

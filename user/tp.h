@@ -7,6 +7,8 @@
 #ifndef TW_TP_H
 #define TW_TP_H
 
+#include <stdbool.h>
+
 #include "bindings.h"
 #include "tracer.h"
 
@@ -34,5 +36,8 @@ int tp_work(struct tp *tp);
 
 /* To be called with every change that comes out of the machine. */
 void tp_change(struct tp *tp, const struct change *change);
+
+/* Is something known to have ended that is not told yet? */
+bool tp_waits(const struct tp *tp);
 
 #endif /* TW_TP_H */

@@ -12,6 +12,7 @@
 #include "loader.h"
 #include "tap_majors.h"
 #include "scan_light.h"
+#include "bindings.h"
 #include "tracer.h"
 #include "../bpf/tapwatch.h"
 #include "tapwatch.skel.h"
@@ -393,6 +394,29 @@ uint64_t tracer_lost(const struct tracer *t)
 	return *(volatile __u64 *)&t->skel->bss->counters.lost;
 }
 
+/*
+ * A program that was preempted keeps others on its CPU from running it, and
+ * the kernel skips the call (since 5.12, which also counts it; seen where
+ * kernels preempt themselves: PREEMPT, PREEMPT_LAZY).
+ */
+uint64_t tracer_skipped(const struct tracer *t)
+{
+	struct bpf_program *prog;
+	uint64_t skipped = 0;
+
+	if (!t->skel)
+		return 0;
+	bpf_object__for_each_program(prog, t->skel->obj) {
+		struct bpf_prog_info info = { 0 };
+		__u32 len = sizeof(info);
+		int fd = bpf_program__fd(prog);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
+			skipped += info.recursion_misses;
+	}
+	return skipped;
+}
+
 uint64_t tracer_guards(const struct tracer *t)
 {
 	return *(volatile __u64 *)&t->skel->bss->counters.guards;
@@ -515,11 +539,12 @@ void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen)
 	bpf_map__delete_elem(t->skel->maps.files, &addr, sizeof(addr), 0);
 }
 
-void tracer_forget_slot(struct tracer *t, uint64_t table, int fd, uint64_t file)
+void tracer_forget_slot(struct tracer *t, const struct slot *of, uint32_t pid)
 {
-	struct { uint64_t table; uint32_t fd, pad; } slot = { .table = table, .fd = (uint32_t)fd };
-	uint64_t there;
+	struct { uint64_t table; uint32_t fd, pad; } slot = { .table = of->table, .fd = (uint32_t)of->fd };
+	struct { uint64_t file; uint32_t tgid, pad; } there;
 
-	if (!bpf_map__lookup_elem(t->skel->maps.slots, &slot, sizeof(slot), &there, sizeof(there), 0) && there == file)
+	if (!bpf_map__lookup_elem(t->skel->maps.slots, &slot, sizeof(slot), &there, sizeof(there), 0) &&
+	    there.file == of->file->f.addr && there.tgid == pid)
 		bpf_map__delete_elem(t->skel->maps.slots, &slot, sizeof(slot), 0);
 }

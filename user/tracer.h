@@ -13,6 +13,8 @@
 #include "../bpf/tapwatch.h"
 #include "hooks.h"
 
+struct slot;
+
 /* Non-zero stops a scan and is returned; for the ring it is ignored. */
 typedef int (*fact_fn)(void *ctx, const struct tw_event *fact);
 
@@ -42,6 +44,7 @@ int tracer_read(struct tracer *t, fact_fn fn, void *ctx);	/* whatever is in the 
 /* Facts lost for want of room, and sanity checks that failed, since the start. */
 uint64_t tracer_lost(const struct tracer *t);
 uint64_t tracer_guards(const struct tracer *t);
+uint64_t tracer_skipped(const struct tracer *t);	/* calls of hooks that the kernel left out; costs a system call for each hook */
 
 /* TW_SCAN_FD per fd of a tun file, of all processes; TW_SCAN_NSFD per nsfs fd. -ENOTSUP without the iterator. */
 int tracer_scan_fds(struct tracer *t, fact_fn fn, void *ctx);
@@ -54,7 +57,7 @@ int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx);
 
 /* Tracepoint backend: what the programs may forget. The address may be another file's by now: hence `gen`. */
 void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen);
-/* Addresses are reused at once: only what is still this file's is forgotten. */
-void tracer_forget_slot(struct tracer *t, uint64_t table, int fd, uint64_t file);
+/* Addresses of tables and files are reused at once: only what is still this process's is forgotten. */
+void tracer_forget_slot(struct tracer *t, const struct slot *slot, uint32_t pid);
 
 #endif /* TW_TRACER_H */

@@ -14,6 +14,10 @@ outlive many comparisons.
 TICK_NS = 10_000_000    # /proc/PID/stat counts in hundredths of a second
 
 
+# An event may be told later than younger ones: a scan that is under way when the machine is busy takes that long.
+LAG_NS = 10_000_000_000
+
+
 class Picture:
     """What is, at one moment, by somebody's own names of files and devices."""
     def __init__(self):
@@ -73,7 +77,7 @@ class State:
             self.problem(event, "seq %d after %d", event["seq"], self.seq)
         self.seq = event["seq"]
         time = event["boottime_ns"]
-        if time < self.last_ns - 2_000_000_000:
+        if time < self.last_ns - LAG_NS:
             self.problem(event, "%.3f s older than an event before it", (self.last_ns - time) / 1e9)
         self.last_ns = max(self.last_ns, time)
 
@@ -94,7 +98,8 @@ class State:
             self.files[file]["socket_netns"] = event["socket_netns"]
         if device and "id" in device:
             if device["id"] not in self.devices and not (
-                    name == "exist" or name == "attach" and (event.get("created") or self.healing)):
+                    name == "exist" or name == "attach" and (event.get("created") or self.healing
+                                                             or event.get("source") == "seed")):
                 self.problem(event, "%s of a device that was never told of", name)
             if device["id"] in self.devices and name == "attach" and event.get("created"):
                 self.problem(event, "a known device was created")
@@ -171,7 +176,8 @@ class State:
         if "device" not in event:
             self.problem(event, "attach without a device")
             return
-        self.files[event["file"]].update(device=event["device"]["id"], disabled=False, orphaned=False)
+        if "file" in event:  # without: a device that was found, and who made it is still to be told
+            self.files[event["file"]].update(device=event["device"]["id"], disabled=False, orphaned=False)
 
     def _queue_detach(self, event):
         self.files[event["file"]]["disabled"] = True

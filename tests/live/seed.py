@@ -204,6 +204,7 @@ def seed_none(s):
     s.start("--seed", "none")
     expect_seed(s)
     f.tun.discard("x")      # nothing is ever told of it, as long as nobody touches it
+    f.partly_known = True
     f.open("y")
     tap = f.setiff("y", s.ifname("b"), "tap")
     s.expect(born(f, "y", "F", "D", tap))
