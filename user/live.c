@@ -32,7 +32,8 @@ struct live {
 	uint64_t resynced_ns, holders_ns;
 	uint64_t skipped, skipped_ns;	/* of tracer_skipped(), and when it was asked */
 	uint64_t wake_ns;		/* the timer is set to; 0: not set */
-	uint64_t doubt_ns;		/* devices changed last, and that was not reviewed yet; 0: nothing to review */
+	uint64_t doubt_ns;		/* when what is to be reviewed changed last; 0: nothing is */
+	uint64_t loose;			/* files that nobody holds, and whose end was not told */
 	bool resync, reload;
 	bool quiet_resync;		/* nothing was lost: tell only what it finds */
 	struct bindings *holders;	/* scratch: who holds what, at holders_ns */
@@ -98,12 +99,26 @@ static bool is_about_device(const struct change *change)
 	}
 }
 
+/* A file that lost its last holder ends now, unless it is under way in a message or vhost-net has it. */
+static void count_loose(struct live *l, const struct change *change)
+{
+	const struct file *file = change->file;
+
+	if (change->event == EV_DROP && file->holders == 1 && !file->vhost_queues) {
+		l->loose++;
+		l->doubt_ns = rtnl_boottime();
+	} else if (l->loose && (change->event == EV_RELEASE || (change->event == EV_HOLD && file->holders == 1))) {
+		l->loose--;
+	}
+}
+
 static void on_change(void *ctx, const struct change *change)
 {
 	struct live *l = ctx;
 
 	if (l->tp)
 		tp_change(l->tp, change);
+	count_loose(l, change);
 	if (l->tp && is_about_device(change))
 		l->doubt_ns = rtnl_boottime();
 	if (change->event == EV_ATTACH_FAILED)
@@ -266,17 +281,20 @@ static int rescan(struct live *l)
  * What rtnetlink tells carries no time, and a call is seen only when it has
  * returned, some RCU grace periods later: under load the two can be put
  * together in the wrong order. So when devices have come to rest, all is
- * looked at once; what differs is told as found.
+ * looked at once; what differs is told as found. With every backend, a file
+ * that nobody holds and whose end was not told is reason to look.
  */
 static int review(struct live *l)
 {
 	uint64_t now = rtnl_boottime();
 	int told;
 
+	if (!l->tp && !l->loose)
+		l->doubt_ns = 0;
 	if (!l->doubt_ns || !tracer_can_scan(l->t) || l->options.seed == SEED_NONE)
 		return 0;
 	/* what waits for its cause to be told is not to be found first */
-	if (tp_waits(l->tp))
+	if (l->tp && tp_waits(l->tp))
 		l->doubt_ns = now;
 	if (now - l->doubt_ns < REVIEW_NS) {
 		wake_at(l, l->doubt_ns + REVIEW_NS);
