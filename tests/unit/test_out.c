@@ -73,10 +73,17 @@ static int setup(void **state)
 /* What a writer writes, in a buffer of its own until the next call. */
 static char *written;
 
+static FILE *fresh(size_t *size)
+{
+	free(written);
+	written = NULL;
+	return open_memstream(&written, size);
+}
+
 static const char *json(void)
 {
 	size_t size;
-	FILE *out = open_memstream(&written, &size);
+	FILE *out = fresh(&size);
 	const char *line;
 
 	assert_non_null(out);
@@ -90,7 +97,7 @@ static const char *json(void)
 static const char *line(void)
 {
 	size_t size;
-	FILE *out = open_memstream(&written, &size);
+	FILE *out = fresh(&size);
 
 	assert_non_null(out);
 	assert_int_equal(out_text(&text, out, &event), 0);
@@ -103,6 +110,7 @@ static const char *line(void)
 	do {						\
 		assert_string_equal(got, wanted);	\
 		free(written);				\
+		written = NULL;				\
 	} while (0)
 
 #define HEAD(n, e) "{\"seq\":17,\"time\":\"2026-11-22T00:31:00.123456789Z\"," \
@@ -554,6 +562,7 @@ static void test_text_hostile(void **state)
 		assert_true((unsigned char)*at >= 0x20 && (unsigned char)*at < 0x7f);
 	assert_int_equal(*at, '\n');
 	free(written);
+	written = NULL;
 }
 
 static void test_text_color(void **state)
