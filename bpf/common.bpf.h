@@ -117,7 +117,7 @@ static __always_inline bool is_self(void)
 
 #ifndef TW_SCAN_ONLY
 /* User space has this run once, by itself (BPF_PROG_TEST_RUN). */
-SEC("?raw_tp")
+SEC("?raw_tp/called")
 int learn_self(void *ctx)
 {
 	(void)ctx;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * seed.bpf.c - what exists already. Two iterators: all fds of all tables, and
- * all files that are known by then: to the hooks, by an fd, or as a queue of a
- * device (those that no fd refers to, but vhost-net or a message under way).
- * Both write facts of the same shape as the live hooks.
+ * seed.bpf.c - what exists already: an iterator over all fds of all tables,
+ * and a look at each file that is known by then: to the hooks, by an fd, or as
+ * a queue of a device (those that no fd refers to, but vhost-net or a message
+ * under way). Both make facts of the same shape as the live hooks.
  */
 
 /* scan.bpf.c loads all it has; in the large object nothing is loaded unasked. */
@@ -200,7 +200,7 @@ int iter_task_file(struct bpf_iter__task_file *ctx)
 	struct tw_event *e;
 	__u32 fd = ctx->fd;
 
-	/* the end: what was not met so far has no fd; the other iterator tells of it */
+	/* the end: what was not met so far has no fd; look_at_file() tells of it */
 	if (!task)
 		return all_queues_met();
 	if (!file)
@@ -237,33 +237,43 @@ int iter_task_file(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* TW_SCAN_FILE for a living file; TW_FILE_RELEASE for one that went unseen (tracepoint backend). */
-SEC(SEED_SEC("iter/bpf_map_elem"))
-int iter_files(struct bpf_iter__bpf_map_elem *ctx)
+/* What look_at_file() found; one user at a time. */
+struct tw_event file_fact = {};
+
+/*
+ * One file of those known, by its address: TW_SCAN_FILE for a living one,
+ * TW_FILE_RELEASE or TW_VHOST for one that went unseen (tracepoint backend).
+ * Returns whether there is anything to tell. User space goes through the map
+ * and has this run for each (BPF_PROG_TEST_RUN): an iterator over the map
+ * could write to it, and kernels that are on their guard refuse that (seen on
+ * a 6.18).
+ */
+SEC(SEED_SEC("raw_tp/called"))
+int look_at_file(__u64 *ctx)
 {
-	struct tw_file_entry *value = ctx->value;
-	__u64 *key = ctx->key;
-	struct tw_event *e;
-	struct file *file;
+	__u64 key = ctx[0], dead_only = ctx[1];
+	struct tw_file_entry *value = bpf_map_lookup_elem(&files, &key);
+	struct file *file = (void *)key;
+	struct tw_event *e = &file_fact;
 	__u32 rdev;
 	bool alive;
 
-	if (!key || !value)
-		return 0;
-	file = (void *)*key;
-	e = scratch_event(TW_SCAN_FILE);
-	if (!e)
+	if (!value)
 		return 0;
 	/* the address may be another file's by now: the driver's private data is the witness */
 	rdev = file_rdev(file);
 	alive = compat_file_alive(file) && (value->kind ? rdev == TW_VHOST_RDEV : is_our_rdev(rdev)) &&
 		(__u64)BPF_CORE_READ(file, private_data) == value->priv;
-	if (alive && value->kind)
+	if (alive && (value->kind || dead_only))
 		return 0;
 	/* with hooks on files, their end is told by the hook, in order with all else */
 	if (!alive && dev_gens)
 		return 0;
-	e->file.addr = (__u64)file;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->time_ns = bpf_ktime_get_boot_ns();
+	e->type = TW_SCAN_FILE;
+	e->fd = -1;
+	e->file.addr = key;
 	e->file.gen = value->gen;
 	e->has |= TW_HAS_FILE;
 	if (alive) {
@@ -271,12 +281,11 @@ int iter_files(struct bpf_iter__bpf_map_elem *ctx)
 		fill_binding(e, file);
 	} else if (value->kind) {
 		e->type = TW_VHOST;
-		e->vhost.owner = (__u64)file;
+		e->vhost.owner = key;
 		e->flags |= TW_F_VHOST_GONE | TW_F_UNBOUND;
 		e->has = 0;
 	} else {
 		e->type = TW_FILE_RELEASE;
 	}
-	bpf_seq_write(ctx->meta->seq, e, sizeof(*e));
-	return 0;
+	return 1;
 }

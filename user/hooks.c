@@ -109,7 +109,7 @@ const struct hook hooks[] = {
 	{ "seed-fds", BACKEND_MAX, HOOK_EXPECTED, "what exists at start must be read from /proc",
 	  { { "iter_task_file" } } },
 	{ "seed-files", BACKEND_MAX, HOOK_EXPECTED, "files without an fd are not found again after loss",
-	  { { "iter_files" } } },
+	  { { "look_at_file" } } },
 };
 const size_t hooks_len = sizeof(hooks) / sizeof(hooks[0]);
 

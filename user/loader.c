@@ -266,7 +266,7 @@ static bool has_target(const struct bpf_program *prog)
 {
 	const char *sec = section(prog), *target = strchr(sec, '/') + 1;
 
-	if (starts_with(sec, "iter/"))
+	if (starts_with(sec, "iter/") || loader_is_called(prog))
 		return true;
 	if (starts_with(sec, "tp_btf/"))
 		return btf_has_tracepoint(target);
@@ -292,24 +292,19 @@ int loader_has_targets(const char *const programs[], char *reason, size_t size)
 	return names ? 0 : -ENOENT;
 }
 
-static int try_attach(struct tapwatch_bpf *skel, struct bpf_program *prog)
+bool loader_is_called(const struct bpf_program *prog)
 {
-	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, opts);
-	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(skel->maps.files) };
-	struct bpf_link *link;
-	int err;
+	return !strcmp(section(prog), "raw_tp/called");
+}
 
-	if (!strcmp(section(prog), "iter/bpf_map_elem")) {
-		opts.link_info = &info;
-		opts.link_info_len = sizeof(info);
-		link = bpf_program__attach_iter(prog, &opts);
-	} else {
-		link = bpf_program__attach(prog);
-	}
-	if (!link)
-		return -errno;
-	err = bpf_link__destroy(link);
-	return err;
+static int try_attach(struct bpf_program *prog)
+{
+	struct bpf_link *link;
+
+	if (loader_is_called(prog))
+		return 0;
+	link = bpf_program__attach(prog);
+	return link ? bpf_link__destroy(link) : -errno;
 }
 
 int loader_try(const char *const programs[], char *reason, size_t size)
@@ -334,7 +329,7 @@ int loader_try(const char *const programs[], char *reason, size_t size)
 	}
 	for (size_t i = 0; programs[i]; i++) {
 		prog = bpf_object__find_program_by_name(skel->obj, programs[i]);
-		err = try_attach(skel, prog);
+		err = try_attach(prog);
 		if (err) {
 			explain(prog, err, "attach", reason, size);
 			goto out;

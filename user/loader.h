@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 struct tapwatch_bpf;
+struct bpf_program;
 
 /* libbpf's own words: to stderr when verbose, else kept for the reasons below. */
 void loader_log_setup(bool verbose);
@@ -30,5 +31,6 @@ void loader_release_btf(void);	/* memory that loader_has_targets() keeps between
 /* Opens the object, all programs off. NULL with errno set. */
 struct tapwatch_bpf *loader_open(void);
 int loader_enable(struct tapwatch_bpf *skel, const char *program);	/* before loading */
+bool loader_is_called(const struct bpf_program *prog);	/* by user space: attached to nothing */
 
 #endif /* TW_LOADER_H */

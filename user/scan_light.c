@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,24 +10,17 @@
 #include "../bpf/tapwatch.h"
 #include "scan.lskel.h"
 
-/* The iterator over one map: which one, the light skeleton cannot say. */
-static int attach_files(const struct scan_bpf *skel)
-{
-	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)skel->maps.files.map_fd };
-	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
-	int link = bpf_link_create(skel->progs.iter_files.prog_fd, 0, BPF_TRACE_ITER, &opts);
+struct scan_light {
+	struct scan_bpf *skel;
+	struct known_files files;
+};
 
-	return link < 0 ? -errno : link;
-}
-
-int scan_light_open(uint32_t self_tgid, int *files)
+static struct scan_bpf *open_skeleton(uint32_t self_tgid)
 {
 	struct scan_bpf *skel = scan_bpf__open();
-	int link;
 
-	*files = -1;
 	if (!skel)
-		return errno ? -errno : -ENOMEM;
+		return NULL;
 	/* what only live hooks write into takes no room */
 	skel->maps.ring.max_entries = (uint32_t)sysconf(_SC_PAGESIZE);
 	skel->maps.devs.max_entries = 1;
@@ -38,14 +30,40 @@ int scan_light_open(uint32_t self_tgid, int *files)
 	/* without hooks a device is known by its place */
 	skel->rodata->dev_gens = false;
 	tap_majors(skel->bss->tap_majors);
-	link = scan_bpf__load(skel);
-	if (!link)
-		link = scan_bpf__iter_task_file__attach(skel);
-	/* the destructor would close it */
-	if (link > 0) {
-		skel->links.iter_task_file_fd = 0;
-		*files = attach_files(skel);
+	return skel;
+}
+
+struct scan_light *scan_light_open(uint32_t self_tgid)
+{
+	struct scan_light *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->skel = open_skeleton(self_tgid);
+	if (!s->skel || scan_bpf__load(s->skel) || scan_bpf__iter_task_file__attach(s->skel) <= 0) {
+		scan_light_close(s);
+		return NULL;
 	}
-	scan_bpf__destroy(skel);
-	return link ? link : -EINVAL;
+	s->files.map = s->skel->maps.files.map_fd;
+	s->files.program = s->skel->progs.look_at_file.prog_fd;
+	s->files.fact = &s->skel->bss->file_fact;
+	return s;
+}
+
+void scan_light_close(struct scan_light *s)
+{
+	if (!s)
+		return;
+	scan_bpf__destroy(s->skel);
+	free(s);
+}
+
+int scan_light_fds(const struct scan_light *s)
+{
+	return s->skel->links.iter_task_file_fd;
+}
+
+const struct known_files *scan_light_files(const struct scan_light *s)
+{
+	return &s->files;
 }

@@ -82,7 +82,8 @@ static int scan_fds_and_drain(struct scan *scan)
  */
 static int iter_scan(struct seed *s)
 {
-	unsigned int scope = SCAN_DEVICES | (tracer_can_scan(s->t) ? SCAN_FDS | SCAN_FILES : 0);
+	bool fds = tracer_can_scan(s->t), files = fds && tracer_can_scan_files(s->t);
+	unsigned int scope = SCAN_DEVICES | (fds ? SCAN_FDS : 0) | (files ? SCAN_FILES : 0);
 	struct scan scan = { .s = s };
 	int err;
 
@@ -95,9 +96,11 @@ static int iter_scan(struct seed *s)
 	err = seed_dump_all(s);
 	if (!err)
 		err = s->drain ? scan_fds_and_drain(&scan) : tracer_scan_fds(s->t, on_fact, &scan);
-	if (!err || err == -ENOTSUP)
+	if (err == -ENOTSUP)
+		err = 0;
+	if (!err && files)
 		err = tracer_scan_files(s->t, on_fact, &scan);
-	if (!err || err == -ENOTSUP)
+	if (!err)
 		err = dump_nsfds(&scan);
 	free(scan.nsfds.fact);
 	return err;

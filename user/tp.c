@@ -233,7 +233,7 @@ static int on_file_fact(void *ctx, const struct tw_event *fact)
 	struct tp *tp = ctx;
 	struct corpse *c;
 
-	if (fact->type == TW_SCAN_FILE || known_dead(tp, fact))
+	if (known_dead(tp, fact))
 		return 0;
 	c = calloc(1, sizeof(*c));
 	if (!c)
@@ -289,7 +289,7 @@ static int finish_endings_with(struct tp *tp, uint64_t file_gen);
 
 static int look_at_files(struct tp *tp)
 {
-	int err = tracer_scan_files(tp->t, on_file_fact, tp);
+	int err = tracer_can_scan_files(tp->t) ? tracer_scan_dead_files(tp->t, on_file_fact, tp) : 0;
 
 	for (const struct corpse *c = tp->corpses; c && !err; c = c->next)
 		if (c->fact.type == TW_FILE_RELEASE)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "known_files.h"
 #include "loader.h"
 #include "tap_majors.h"
 #include "scan_light.h"
@@ -27,8 +28,8 @@ struct tracer {
 	size_t n_links;
 	struct bpf_link *scan_fds;	/* NULL: not to be had */
 	bool no_filter;			/* the kernel's iterator takes no process (before 6.1) */
-	struct bpf_link *scan_files;
-	int scan_light, files_light;	/* links of bpf/scan.bpf.c, in place of all the above; -1: not so */
+	struct known_files files;
+	struct scan_light *light;	/* bpf/scan.bpf.c, in place of all the above; NULL: not so */
 	struct ring_buffer *ring;
 	fact_fn fn;			/* during tracer_read() */
 	void *ctx;
@@ -146,32 +147,21 @@ static int take_over(struct tapwatch_bpf *skel, const struct tapwatch_bpf *old)
 	return 0;
 }
 
-static struct bpf_link *attach(struct tracer *t, const char *program)
-{
-	struct bpf_program *prog = bpf_object__find_program_by_name(t->skel->obj, program);
-	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, opts);
-	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(t->skel->maps.files) };
-
-	if (strcmp(program, "iter_files"))
-		return bpf_program__attach(prog);
-	opts.link_info = &info;
-	opts.link_info_len = sizeof(info);
-	return bpf_program__attach_iter(prog, &opts);
-}
-
 static int attach_hook(struct tracer *t, size_t i)
 {
 	const char *const *programs = hooks[i].programs[t->hooks[i].alternative];
 
 	for (int p = 0; programs[p]; p++) {
-		struct bpf_link *link = attach(t, programs[p]);
+		struct bpf_program *prog = bpf_object__find_program_by_name(t->skel->obj, programs[p]);
+		struct bpf_link *link;
 
+		if (loader_is_called(prog))
+			continue;
+		link = bpf_program__attach(prog);
 		if (!link)
 			return -errno;
 		if (!strcmp(programs[p], "iter_task_file"))
 			t->scan_fds = link;
-		else if (!strcmp(programs[p], "iter_files"))
-			t->scan_files = link;
 		else
 			t->links[t->n_links++] = link;
 	}
@@ -206,11 +196,11 @@ static void unload(struct tracer *t)
 	for (size_t i = 0; i < t->n_links; i++)
 		bpf_link__destroy(t->links[i]);
 	bpf_link__destroy(t->scan_fds);
-	bpf_link__destroy(t->scan_files);
 	tapwatch_bpf__destroy(t->skel);
 	t->ring = NULL;
 	t->n_links = 0;
-	t->scan_fds = t->scan_files = NULL;
+	t->scan_fds = NULL;
+	t->files.program = -1;
 	t->skel = NULL;
 }
 
@@ -236,6 +226,10 @@ static int load(struct tracer *t, const struct tracer_options *options)
 	}
 	if (!err) {
 		learn_self(t);
+		/* -1 where it was not loaded */
+		t->files.program = bpf_program__fd(t->skel->progs.look_at_file);
+		t->files.map = bpf_map__fd(t->skel->maps.files);
+		t->files.fact = &t->skel->bss->file_fact;
 		t->ring = ring_buffer__new(bpf_map__fd(t->skel->maps.ring), on_ring, t, NULL);
 		err = t->ring ? attach_all(t) : -errno;
 	}
@@ -291,8 +285,8 @@ static int choose_backend(struct tracer *t, const struct tracer_options *options
 	if (options->scan_only) {
 		t->backend = BACKEND_TRACEPOINT;
 		only_scans(t->hooks);
-		t->scan_light = scan_light_open(self_tgid(), &t->files_light);
-		return t->scan_light < 0 ? load(t, options) : 0;
+		t->light = scan_light_open(self_tgid());
+		return t->light ? 0 : load(t, options);
 	}
 	if (options->backend != BACKEND_AUTO)
 		return try_backend(t, options->backend, true, options);
@@ -327,7 +321,7 @@ int tracer_open(struct tracer **out, const struct tracer_options *options, char 
 
 	*out = NULL;
 	if (t)
-		t->scan_light = t->files_light = -1;
+		t->files.program = -1;
 	if (t)
 		t->hooks = calloc(hooks_len, sizeof(*t->hooks));
 	if (!t || !t->hooks) {
@@ -354,10 +348,7 @@ void tracer_close(struct tracer *t)
 		return;
 	if (t->skel)
 		unload(t);
-	if (t->scan_light >= 0)
-		close(t->scan_light);
-	if (t->files_light >= 0)
-		close(t->files_light);
+	scan_light_close(t->light);
 	free(t->hooks);
 	free(t);
 }
@@ -374,7 +365,7 @@ const struct hook_result *tracer_hooks(const struct tracer *t)
 
 bool tracer_can_scan(const struct tracer *t)
 {
-	return t->scan_fds || t->scan_light >= 0;
+	return t->scan_fds || t->light;
 }
 
 int tracer_ring_fd(const struct tracer *t)
@@ -450,11 +441,8 @@ static int read_facts(int fd, fact_fn fn, void *ctx)
 
 static int scan(int link, fact_fn fn, void *ctx)
 {
-	int fd, err;
+	int fd = bpf_iter_create(link), err;
 
-	if (link < 0)
-		return -ENOTSUP;
-	fd = bpf_iter_create(link);
 	if (fd < 0)
 		return -errno;
 	err = read_facts(fd, fn, ctx);
@@ -464,7 +452,9 @@ static int scan(int link, fact_fn fn, void *ctx)
 
 int tracer_scan_fds(struct tracer *t, fact_fn fn, void *ctx)
 {
-	return scan(t->scan_fds ? bpf_link__fd(t->scan_fds) : t->scan_light, fn, ctx);
+	if (!tracer_can_scan(t))
+		return -ENOTSUP;
+	return scan(t->scan_fds ? bpf_link__fd(t->scan_fds) : scan_light_fds(t->light), fn, ctx);
 }
 
 struct of_process {
@@ -521,9 +511,24 @@ void tracer_seeded(struct tracer *t)
 	t->skel->bss->procs_unknown = 0;
 }
 
+static const struct known_files *known_files(const struct tracer *t)
+{
+	return t->light ? scan_light_files(t->light) : &t->files;
+}
+
+bool tracer_can_scan_files(const struct tracer *t)
+{
+	return known_files(t)->program >= 0;
+}
+
 int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx)
 {
-	return scan(t->scan_files ? bpf_link__fd(t->scan_files) : t->files_light, fn, ctx);
+	return known_files_scan(known_files(t), false, fn, ctx);
+}
+
+int tracer_scan_dead_files(struct tracer *t, fact_fn fn, void *ctx)
+{
+	return known_files_scan(known_files(t), true, fn, ctx);
 }
 
 void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen)

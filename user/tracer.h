@@ -37,6 +37,7 @@ void tracer_close(struct tracer *t);
 enum backend tracer_backend(const struct tracer *t);
 const struct hook_result *tracer_hooks(const struct tracer *t);	/* hooks_len of them */
 bool tracer_can_scan(const struct tracer *t);
+bool tracer_can_scan_files(const struct tracer *t);
 
 int tracer_ring_fd(const struct tracer *t);			/* to poll */
 int tracer_read(struct tracer *t, fact_fn fn, void *ctx);	/* whatever is in the ring; number, or negative errno */
@@ -54,6 +55,8 @@ int tracer_scan_process(struct tracer *t, uint32_t pid, fact_fn fn, void *ctx);
 void tracer_seeded(struct tracer *t);
 /* TW_SCAN_FILE per living file known; for those that died unseen TW_FILE_RELEASE or TW_VHOST. */
 int tracer_scan_files(struct tracer *t, fact_fn fn, void *ctx);
+/* Only those that died unseen. */
+int tracer_scan_dead_files(struct tracer *t, fact_fn fn, void *ctx);
 
 /* Tracepoint backend: what the programs may forget. The address may be another file's by now: hence `gen`. */
 void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen);
