@@ -175,6 +175,8 @@ static __always_inline void fill_task_from(struct tw_event *e, struct task_struc
 	e->task.uid = BPF_CORE_READ(task, cred, uid.val);
 	e->task.start_ns = BPF_CORE_READ(leader, start_boottime);
 	e->task.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	/* begin_new_exec() counts, fork copies (fs/exec.c since ever; u64 since 5.7) */
+	e->task.exec_id = (__u32)BPF_CORE_READ(leader, self_exec_id) + 1;
 	BPF_CORE_READ_STR_INTO(&e->task.comm, leader, comm);
 	e->has |= TW_HAS_TASK;
 }

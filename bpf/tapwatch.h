@@ -180,7 +180,7 @@ struct tw_task {
 	__u32 uid;
 	__u64 start_ns;		/* start of the thread group's leader, CLOCK_BOOTTIME */
 	__u32 netns;		/* inode number of its network namespace; 0 unknown (exiting) */
-	__u32 pad;
+	__u32 exec_id;		/* another one after each exec; 0 unknown */
 	__u64 cgroup_id;	/* cgroup v2 id; 0 unknown */
 	char comm[TW_NAME_LEN];	/* of the leader; bytes from outside, NUL-terminated */
 };

@@ -503,23 +503,31 @@ static enum how how_of(const struct tw_event *fact)
 }
 
 /* The same process runs another program now, and still has the fd. */
-static void tell_exec(const struct cx *cx, struct slot_node *s)
+static void tell_exec(const struct cx *cx, struct hold_node *h, const struct tw_task *task)
 {
-	struct file_node *f = file_of(s->slot.file);
-	struct proc_node *p = proc_find(cx->b, cx->actor->pid, cx->actor->start_ns);
-	struct hold_node *h = p ? hold_find(cx->b, p, s->slot.fd, s->slot.file) : NULL;
+	struct file_node *f = file_of(h->hold.file);
 	struct change c;
 
-	if (!h || cx->quiet)
+	if (cx->quiet)
 		return;
 	c = change_of(cx, EV_HOLD, dev_of(f), f);
 	c.has |= CH_FD | CH_OLD_COMM;
-	c.fd = s->slot.fd;
+	c.fd = h->hold.fd;
 	c.how = HOW_EXEC;
 	memcpy(c.old.comm, h->hold.task.comm, TW_NAME_LEN);
-	h->hold.task = *cx->actor;
+	h->hold.task = *task;
+	change_task(&c, &h->hold.task);
 	chain_add(f, &c);
 	tell(cx, &c);
+}
+
+static void tell_slot_exec(const struct cx *cx, const struct slot_node *s)
+{
+	struct proc_node *p = proc_find(cx->b, cx->actor->pid, cx->actor->start_ns);
+	struct hold_node *h = p ? hold_find(cx->b, p, s->slot.fd, s->slot.file) : NULL;
+
+	if (h)
+		tell_exec(cx, h, cx->actor);
 }
 
 /* The process may have had the fd before, if only in the table that it left by the exec: then it has it still. */
@@ -541,7 +549,7 @@ static int install_again(const struct cx *cx, struct slot_node *s)
 	if (cx->actor)
 		err = member_add(cx, s->tab, cx->actor, how_of(cx->fact), &m);
 	if (!err && had && cx->fact->how == TW_HOW_EXEC)
-		tell_exec(cx, s);
+		tell_slot_exec(cx, s);
 	return err;
 }
 
@@ -569,7 +577,7 @@ static int install(const struct cx *cx, struct file_node *f)
 	if (!err)
 		err = slot_add(&found, tab, fact->fd, f, unseen ? HOW_UNKNOWN : how_of(fact), &s);
 	if (!err && had && fact->how == TW_HOW_EXEC)
-		tell_exec(cx, s);
+		tell_slot_exec(cx, s);
 	tab_put(cx->b, tab);
 	return err;
 }
@@ -808,9 +816,13 @@ static int scan_member(struct cx *cx, struct slot_node *s)
 	if (cx->time_ns <= h->seen_ns)
 		return err;
 	h->seen_ns = cx->time_ns;
+	/* known from later on: by an exec, say */
+	if (cx->time_ns <= h->hold.since_ns || cx->time_ns < m->proc->task_ns)
+		return err;
+	if (task->exec_id && h->hold.task.exec_id && task->exec_id != h->hold.task.exec_id)
+		tell_exec(cx, h, task);
 	/* a process changes its name */
-	if (cx->time_ns > h->hold.since_ns)
-		h->hold.task = *task;
+	h->hold.task = *task;
 	return err;
 }
 

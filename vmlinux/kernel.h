@@ -143,6 +143,7 @@ struct task_struct {
 	char comm[16];
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	u64 self_exec_id;
 	const struct cred *cred;
 	struct files_struct *files;
 	struct mm_struct *mm;

@@ -198,6 +198,36 @@ static void test_exec(void **state)
 	EXPECT(r, "hold f1 fd=5 pid=100 old.comm=after how=exec");
 }
 
+static struct tw_event program(uint32_t exec_id, struct tw_event e)
+{
+	e.task.exec_id = exec_id;
+	return e;
+}
+
+/* The exec itself was lost; a scan finds another program in the same process. */
+static void test_exec_found(void **state)
+{
+	struct recorder *r = *state;
+
+	APPLY(r, program(7, named("before", fd_install(1, 100, 5, 1))));
+	FORGET(r);
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_FDS, 20);
+	APPLY(r, program(8, named("after", scan_fd(21, 100, 5, 1))));
+	bindings_scan_end(r->b);
+	EXPECT(r, "hold f1 fd=5 pid=100 old.comm=before how=exec seed");
+	/* a new name is no new program */
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_FDS, 30);
+	APPLY(r, program(8, named("renamed", scan_fd(31, 100, 5, 1))));
+	bindings_scan_end(r->b);
+	EXPECT_NOTHING(r);
+	/* read before an exec that was told meanwhile */
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_FDS, 40);
+	APPLY(r, program(9, named("last", got(TW_HOW_EXEC, 42, 100, 5, 1))),
+	      program(8, named("renamed", scan_fd(41, 100, 5, 1))));
+	bindings_scan_end(r->b);
+	EXPECT(r, "hold f1 fd=5 pid=100 old.comm=renamed how=exec");
+}
+
 /* A process that shares its table leaves it by the exec, with a copy. */
 static void test_exec_leaves_shared(void **state)
 {
@@ -338,7 +368,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_join), TEST(test_actor_first), TEST(test_leave_shared), TEST(test_unshare),
-		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec),
+		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec), TEST(test_exec_found),
 		TEST(test_exec_leaves_shared), TEST(test_fork), TEST(test_rescan_of_shared),
 		TEST(test_rescan_of_process), TEST(test_facts_during_rescan), TEST(test_rescan_wanted),
 		TEST(test_chain), TEST(test_long_chain),
