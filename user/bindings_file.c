@@ -110,6 +110,23 @@ static void vhost_give_back(const struct cx *cx, struct vhost_node *v)
 	tell(cx, &c);
 }
 
+/*
+ * The number of enabled queues as it is after the end of f, which is on d.
+ * What was read of the device last may be younger than that end, and without
+ * f already: there are at least as many queues as other files are known to be
+ * enabled there. Where a hook sees the device, the exact number follows.
+ */
+static void queue_went(struct dev_node *d, const struct file_node *f)
+{
+	const struct file_node *other;
+	uint32_t others = 0;
+
+	TAILQ_FOREACH(other, &d->files, of_dev)
+		others += other != f && other->file.state == FILE_BOUND;
+	if (d->dev.d.queues > others)
+		d->dev.d.queues--;
+}
+
 /* What held the file until now, as far as we were told, let go of it unseen. */
 void file_release(const struct cx *cx, struct file_node *f, uint64_t until)
 {
@@ -121,9 +138,8 @@ void file_release(const struct cx *cx, struct file_node *f, uint64_t until)
 	while (!TAILQ_EMPTY(&f->vhosts))
 		vhost_give_back(cx, TAILQ_FIRST(&f->vhosts));
 
-	/* as it is after this; where a hook sees the device, the exact number follows */
-	if (f->file.state == FILE_BOUND && f->file.dev->d.queues)
-		dev_of(f)->dev.d.queues--;
+	if (f->file.state == FILE_BOUND && dev_of(f))
+		queue_went(dev_of(f), f);
 	c = change_of(cx, EV_RELEASE, dev_of(f), f);
 	tell(cx, &c);
 	gone_add(b, GONE_FILE, f->file.gen, 0, 0, until);

@@ -25,6 +25,12 @@ static struct tw_event bound(struct tw_dev d, struct tw_event e)
 	return on_dev(d, e);
 }
 
+static struct tw_event counted(struct tw_event e)
+{
+	e.has |= TW_HAS_QUEUES;
+	return e;
+}
+
 static struct tw_event unbound(struct tw_event e)
 {
 	return with(TW_F_UNBOUND, e);
@@ -291,6 +297,25 @@ static void test_resync_changed(void **state)
 	EXPECT(r, "queue-attach d1 f1 fd=5 fooz@2#7 seed", "open f3 fd=7 pid=100 seed", "attach d1 f3 fd=7 fooz@2#7 seed");
 }
 
+/* of three queues one was closed unseen: the number that the scan read is without it already, and stays */
+static void test_resync_queues(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tun_flags(IFF_MULTI_QUEUE, tap(9, 1, 3, "tap0"));
+
+	d.queues = 3;
+	SCAN(r, SCAN_SEED, 90, 3, counted(bound(d, scan_fd(100, 100, 5, 1))), counted(bound(d, scan_fd(100, 100, 6, 2))),
+	     counted(bound(d, scan_fd(100, 100, 7, 3))));
+	FORGET(r);
+	d.queues = 2;
+	SCAN(r, SCAN_RESYNC, 200, 2, counted(bound(d, scan_fd(210, 100, 5, 1))), counted(bound(d, scan_fd(210, 100, 6, 2))));
+	EXPECT(r, "drop d1 f3 fd=7 pid=100 tap0@1#3 seed", "release d1 f3 tap0@1#3 seed");
+	assert_int_equal(bindings_device(r->b, 1, 3)->d.queues, 2);
+	/* nothing newer than the end is known */
+	APPLY(r, file_release(220, 100, 2));
+	assert_int_equal(bindings_device(r->b, 1, 3)->d.queues, 1);
+}
+
 /* an fd replaced unseen; a device deleted under its file, and another one bound */
 static void test_resync_replaced(void **state)
 {
@@ -466,7 +491,7 @@ int main(void)
 		TEST(test_install_behind_the_scan), TEST(test_dead_before_seed_ended), TEST(test_adoption),
 		TEST(test_adoption_by_a_dead_one), TEST(test_stale_ends), TEST(test_resync_nothing),
 		TEST(test_resync_all_gone), TEST(test_resync_missing_hold), TEST(test_resync_new),
-		TEST(test_resync_changed), TEST(test_resync_replaced), TEST(test_resync_unbound),
+		TEST(test_resync_changed), TEST(test_resync_queues), TEST(test_resync_replaced), TEST(test_resync_unbound),
 		TEST(test_resync_other_at_place), TEST(test_resync_vhost_only), TEST(test_death_during_scan),
 		TEST(test_change_during_scan), TEST(test_in_flight), TEST(test_move_told_by_scan),
 		TEST(test_name_only),
