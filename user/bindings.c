@@ -50,6 +50,8 @@ struct change change_of(const struct cx *cx, enum event_kind event, struct dev_n
 	};
 
 	change_task(&c, cx->actor);
+	if (d && cx->b->count_queues && (d->dev.has & TW_HAS_QUEUES))
+		d->dev.d.queues = d->dev.enabled;
 	if (d && !cx->quiet) {
 		if (event != EV_ATTACH && event != EV_EXIST)
 			dev_introduce(cx, d);
@@ -341,14 +343,24 @@ void file_learn(struct bindings *b, struct file_node *f, const struct tw_event *
 	}
 }
 
+void queue_leaves(struct file_node *f)
+{
+	struct dev_node *d = dev_of(f);
+
+	if (f->file.state == FILE_DISABLED)
+		d->dev.disabled--;
+	else if (f->file.state == FILE_BOUND)
+		d->dev.enabled--;
+	f->file.state = FILE_UNBOUND;
+}
+
 void file_unbind(struct file_node *f, enum file_state state)
 {
 	struct dev_node *d = dev_of(f);
 
 	if (d) {
 		TAILQ_REMOVE(&d->files, f, of_dev);
-		if (f->file.state == FILE_DISABLED)
-			d->dev.disabled--;
+		queue_leaves(f);
 	}
 	f->file.dev = NULL;
 	f->file.bound_ns = 0;
@@ -363,12 +375,14 @@ void file_bind(struct file_node *f, struct dev_node *d, enum file_state state)
 		file_unbind(f, FILE_UNBOUND);
 		TAILQ_INSERT_TAIL(&d->files, f, of_dev);
 		f->file.dev = &d->dev;
-	} else if (f->file.state == FILE_DISABLED) {
-		d->dev.disabled--;
+	} else {
+		queue_leaves(f);
 	}
 	f->file.state = state;
 	if (state == FILE_DISABLED)
 		d->dev.disabled++;
+	else
+		d->dev.enabled++;
 }
 
 /* --- the recently dead ---------------------------------------------------------------- */
@@ -510,6 +524,11 @@ void bindings_free(struct bindings *b)
 	free(b->object_sort);
 	free(b->scan.netns);
 	free(b);
+}
+
+void bindings_count_queues(struct bindings *b)
+{
+	b->count_queues = true;
 }
 
 void bindings_ids_from(struct bindings *b, uint64_t device_id, uint64_t file_id)

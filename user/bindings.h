@@ -62,7 +62,7 @@ struct device {
 	uint64_t since_ns;	/* CLOCK_BOOTTIME of its registration; 0 unknown (older than us) */
 	uint32_t has;		/* TW_HAS_{DEV,MAC,TUN,QUEUES,MASTER,UP} */
 	struct tw_dev d;	/* the present truth */
-	uint32_t disabled;	/* files of ours whose queue is disabled */
+	uint32_t enabled, disabled; /* files of ours, by their queue */
 	bool announced;		/* an event has told of it */
 	/* private to bindings.c below */
 	uint64_t persist_off_file; /* file that switched persistence off last; 0 */
@@ -253,6 +253,13 @@ bool bindings_table_shared(const struct bindings *b, uint64_t table, uint32_t pi
 
 /* NULL: nothing was told of it. `file` is one of bindings_each_file()'s. */
 const struct chain *bindings_chain(const struct file *file);
+
+/*
+ * For facts about devices that are not read under rtnl (tracepoint backend): a
+ * number of queues that was read races with those that come and go, and nothing
+ * tells that it was wrong. From now on it is the number of enabled files known.
+ */
+void bindings_count_queues(struct bindings *b);
 
 /* The first id to hand out, so that a recorder carries ids on across restarts; before the first fact. */
 void bindings_ids_from(struct bindings *b, uint64_t device_id, uint64_t file_id);

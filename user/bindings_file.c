@@ -116,14 +116,12 @@ static void vhost_give_back(const struct cx *cx, struct vhost_node *v)
  * f already: there are at least as many queues as other files are known to be
  * enabled there. Where a hook sees the device, the exact number follows.
  */
-static void queue_went(struct dev_node *d, const struct file_node *f)
+static void queue_went(struct dev_node *d, struct file_node *f)
 {
-	const struct file_node *other;
-	uint32_t others = 0;
+	bool enabled = f->file.state == FILE_BOUND;
 
-	TAILQ_FOREACH(other, &d->files, of_dev)
-		others += other != f && other->file.state == FILE_BOUND;
-	if (d->dev.d.queues > others)
+	queue_leaves(f);
+	if (enabled && d->dev.d.queues > d->dev.enabled)
 		d->dev.d.queues--;
 }
 
@@ -138,7 +136,7 @@ void file_release(const struct cx *cx, struct file_node *f, uint64_t until)
 	while (!TAILQ_EMPTY(&f->vhosts))
 		vhost_give_back(cx, TAILQ_FIRST(&f->vhosts));
 
-	if (f->file.state == FILE_BOUND && dev_of(f))
+	if (dev_of(f))
 		queue_went(dev_of(f), f);
 	c = change_of(cx, EV_RELEASE, dev_of(f), f);
 	tell(cx, &c);

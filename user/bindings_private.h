@@ -159,6 +159,7 @@ struct gone {
 struct bindings {
 	change_fn sink;
 	void *ctx;
+	bool count_queues;
 	uint64_t next_dev, next_file;
 	struct bindings_id_source ids;
 
@@ -252,6 +253,8 @@ void file_free(struct bindings *b, struct file_node *f);
 void file_learn(struct bindings *b, struct file_node *f, const struct tw_event *fact);
 void file_bind(struct file_node *f, struct dev_node *d, enum file_state state);
 void file_unbind(struct file_node *f, enum file_state state);
+/* The queue of f counts no longer; the file still names its device. */
+void queue_leaves(struct file_node *f);
 
 int room_for(void ***array, size_t *room, size_t count);	/* 0 or -ENOMEM */
 int hold_by_pid(const void *a, const void *b);		/* qsort: pid, fd */

@@ -15,7 +15,8 @@
 
 #define NSEC_PER_MSEC 1000000ULL
 #define RESYNC_PAUSE_NS (200 * NSEC_PER_MSEC)	/* between two resyncs under a lasting storm */
-#define REVIEW_NS (800 * NSEC_PER_MSEC)		/* tracepoint backend: devices are looked at when they were quiet so long */
+#define REVIEW_NS (800 * NSEC_PER_MSEC)		/* what is in doubt is looked at when it was quiet so long, */
+#define REVIEW_AT_LATEST_NS (2000 * NSEC_PER_MSEC) /* or had no rest for so long */
 #define SKIPPED_NS (1000 * NSEC_PER_MSEC)	/* calls of hooks that the kernel skipped are asked for so often */
 #define FRESH_HOLDERS_NS (100 * NSEC_PER_MSEC)	/* between two looks at who holds a busy device */
 
@@ -33,6 +34,7 @@ struct live {
 	uint64_t skipped, skipped_ns;	/* of tracer_skipped(), and when it was asked */
 	uint64_t wake_ns;		/* the timer is set to; 0: not set */
 	uint64_t doubt_ns;		/* when what is to be reviewed changed last; 0: nothing is */
+	uint64_t doubtful_ns;		/* when it changed first since the last review */
 	uint64_t loose;			/* files that nobody holds, and whose end was not told */
 	bool resync, reload;
 	bool quiet_resync;		/* nothing was lost: tell only what it finds */
@@ -99,6 +101,15 @@ static bool is_about_device(const struct change *change)
 	}
 }
 
+static void doubt(struct live *l)
+{
+	uint64_t now = rtnl_boottime();
+
+	if (!l->doubt_ns)
+		l->doubtful_ns = now;
+	l->doubt_ns = now;
+}
+
 /* A file that lost its last holder ends now, unless it is under way in a message or vhost-net has it. */
 static void count_loose(struct live *l, const struct change *change)
 {
@@ -106,7 +117,7 @@ static void count_loose(struct live *l, const struct change *change)
 
 	if (change->event == EV_DROP && file->holders == 1 && !file->vhost_queues) {
 		l->loose++;
-		l->doubt_ns = rtnl_boottime();
+		doubt(l);
 	} else if (l->loose && (change->event == EV_RELEASE || (change->event == EV_HOLD && file->holders == 1))) {
 		l->loose--;
 	}
@@ -120,7 +131,7 @@ static void on_change(void *ctx, const struct change *change)
 		tp_change(l->tp, change);
 	count_loose(l, change);
 	if (l->tp && is_about_device(change))
-		l->doubt_ns = rtnl_boottime();
+		doubt(l);
 	if (change->event == EV_ATTACH_FAILED)
 		tell_attach_failed(l, change);
 	else
@@ -281,12 +292,13 @@ static int rescan(struct live *l)
  * What rtnetlink tells carries no time, and a call is seen only when it has
  * returned, some RCU grace periods later: under load the two can be put
  * together in the wrong order. So when devices have come to rest, all is
- * looked at once; what differs is told as found. With every backend, a file
- * that nobody holds and whose end was not told is reason to look.
+ * looked at once; what differs is told as found. Where they never do, that is
+ * done all the same, and again. With every backend, a file that nobody holds
+ * and whose end was not told is reason to look.
  */
 static int review(struct live *l)
 {
-	uint64_t now = rtnl_boottime();
+	uint64_t now = rtnl_boottime(), due;
 	int told;
 
 	if (!l->tp && !l->loose)
@@ -296,8 +308,11 @@ static int review(struct live *l)
 	/* what waits for its cause to be told is not to be found first */
 	if (l->tp && tp_waits(l->tp))
 		l->doubt_ns = now;
-	if (now - l->doubt_ns < REVIEW_NS) {
-		wake_at(l, l->doubt_ns + REVIEW_NS);
+	due = l->doubt_ns + REVIEW_NS;
+	if (due > l->doubtful_ns + REVIEW_AT_LATEST_NS)
+		due = l->doubtful_ns + REVIEW_AT_LATEST_NS;
+	if (now < due) {
+		wake_at(l, due);
 		return 0;
 	}
 	l->doubt_ns = 0;
@@ -432,6 +447,7 @@ static int open_parts(struct live *l, char *err, size_t errsize)
 	if (ret)
 		return ret;
 	if (tracer_backend(l->t) == BACKEND_TRACEPOINT) {
+		bindings_count_queues(l->b);
 		ret = tp_new(&l->tp, l->t, l->b);
 		if (!ret)
 			ret = watch(l->epoll, tp_fd(l->tp));

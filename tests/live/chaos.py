@@ -398,6 +398,7 @@ class Test:
 
     def keep(self, directory):
         """All that is known, for a long look."""
+        os.makedirs(directory, exist_ok=True)
         with open(os.path.join(directory, "events.jsonl"), "wb") as out:
             out.write(b"".join(line + b"\n" for line in self.watch.kept))
         with open(os.path.join(directory, "operations"), "w", encoding="utf-8") as out:
