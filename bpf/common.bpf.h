@@ -373,6 +373,13 @@ static __always_inline void fill_dev(struct tw_event *e, const struct net_device
 	e->dev.gen = gen;
 	e->dev.netns = BPF_CORE_READ(net, ns.inum);
 	e->dev.netns_cookie = compat_net_cookie(net);
+	/*
+	 * Where no hook sees devices come and go: the id of its sysfs directory,
+	 * which kernfs never gives twice in a boot, and which stays when the
+	 * device is renamed or moved (device_rename()).
+	 */
+	if (!dev_gens)
+		e->dev.serial = BPF_CORE_READ(dev, dev.kobj.sd, id);
 	e->dev.ifindex = BPF_CORE_READ(dev, ifindex);
 	BPF_CORE_READ_STR_INTO(&e->dev.ifname, dev, name);
 	e->dev.if_flags = BPF_CORE_READ(dev, flags);

@@ -198,6 +198,7 @@ struct tw_dev {
 	__u64 addr;		/* struct net_device*; 0 from netlink */
 	__u64 gen;		/* generation, unique in a run; 0: identity is (netns, ifindex) */
 	__u64 netns_cookie;	/* 0 unknown (5.10 assigns it lazily) */
+	__u64 serial;		/* of this device in this boot, wherever it goes; 0 unknown. Where gen is 0 */
 	__u32 netns;		/* inode number of the device's namespace */
 	__u32 ifindex;
 	__u32 tun_flags;	/* IFF_TUN 1, IFF_TAP 2, IFF_MULTI_QUEUE 0x100, IFF_PERSIST 0x800, … (if_tun.h) */
@@ -250,8 +251,8 @@ struct tw_event {
 
 _Static_assert(sizeof(struct tw_task) == 56, "ABI");
 _Static_assert(sizeof(struct tw_file) == 32, "ABI");
-_Static_assert(sizeof(struct tw_dev) == 96, "ABI");
-_Static_assert(sizeof(struct tw_event) == 384, "ABI");
+_Static_assert(sizeof(struct tw_dev) == 104, "ABI");
+_Static_assert(sizeof(struct tw_event) == 392, "ABI");
 
 /* Values of the `files` map: what BPF knows of a live file. Key: struct file*. */
 struct tw_file_entry {

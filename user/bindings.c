@@ -165,6 +165,8 @@ void dev_index(struct bindings *b, struct dev_node *d)
 
 	if (d->dev.gen)
 		table_add(&b->dev_gen, &d->by_gen, hash_words(d->dev.gen, 0, 0));
+	if (t->serial)
+		table_add(&b->dev_serial, &d->by_serial, hash_words(t->serial, 0, 0));
 	table_add(&b->dev_place, &d->by_place, hash_words(t->netns, t->ifindex, 0));
 	table_add(&b->dev_name, &d->by_name, name_hash(t->netns, t->ifname));
 	table_add(&b->dev_netns, &d->by_netns, hash_words(t->netns, 0, 0));
@@ -173,6 +175,7 @@ void dev_index(struct bindings *b, struct dev_node *d)
 void dev_unindex(struct bindings *b, struct dev_node *d)
 {
 	table_del(&b->dev_gen, &d->by_gen);
+	table_del(&b->dev_serial, &d->by_serial);
 	table_del(&b->dev_place, &d->by_place);
 	table_del(&b->dev_name, &d->by_name);
 	table_del(&b->dev_netns, &d->by_netns);
@@ -220,6 +223,21 @@ struct dev_node *dev_by_gen(const struct bindings *b, uint64_t gen)
 		struct dev_node *d = container(l, struct dev_node, by_gen);
 
 		if (d->dev.gen == gen)
+			return d;
+	}
+	return NULL;
+}
+
+struct dev_node *dev_by_serial(const struct bindings *b, uint64_t serial)
+{
+	struct link *l;
+
+	if (!serial)
+		return NULL;
+	table_each(&b->dev_serial, hash_words(serial, 0, 0), l) {
+		struct dev_node *d = container(l, struct dev_node, by_serial);
+
+		if (d->dev.d.serial == serial)
 			return d;
 	}
 	return NULL;
@@ -413,6 +431,36 @@ bool gone_has(const struct bindings *b, enum gone_kind kind, uint64_t k0, uint64
 	return g && time_ns <= g->until;
 }
 
+/* So long a system call may take between what it does and what is told of it. */
+#define CONFIRM_NS 500000000ULL
+
+bool review_missed(struct bindings *b, uint64_t *unmet_ns, uint64_t last_sight_ns)
+{
+	if (b->scan.mode != SCAN_REVIEW)
+		return true;
+	if (*unmet_ns && last_sight_ns < *unmet_ns && b->scan.begin_ns - *unmet_ns >= CONFIRM_NS)
+		return true;
+	if (!*unmet_ns || last_sight_ns >= *unmet_ns)
+		*unmet_ns = b->scan.begin_ns;
+	b->scan.pending++;
+	return false;
+}
+
+bool review_met(const struct cx *cx, enum gone_kind kind, uint64_t k0, uint64_t k1, uint64_t k2)
+{
+	const struct gone *g;
+
+	if (cx->b->scan.mode != SCAN_REVIEW || cx->believed)
+		return true;
+	g = gone_find(cx->b, kind, k0, k1, k2);
+	if (g && cx->time_ns >= g->until + CONFIRM_NS)
+		return true;
+	if (!g)
+		gone_add(cx->b, kind, k0, k1, k2, cx->time_ns);
+	cx->b->scan.pending++;
+	return false;
+}
+
 static void gone_free(struct bindings *b, struct gone *g)
 {
 	table_del(&b->gone_key, &g->link);
@@ -458,7 +506,7 @@ void gone_add(struct bindings *b, enum gone_kind kind, uint64_t k0, uint64_t k1,
 /* --- life of the whole ------------------------------------------------------------------ */
 
 #define TABLES(b) \
-	{ &(b)->dev_gen, &(b)->dev_place, &(b)->dev_name, &(b)->dev_netns, &(b)->file_gen, \
+	{ &(b)->dev_gen, &(b)->dev_serial, &(b)->dev_place, &(b)->dev_name, &(b)->dev_netns, &(b)->file_gen, \
 	  &(b)->file_addr, &(b)->slot_key, &(b)->tab_addr, &(b)->proc_pid, &(b)->hold_key, &(b)->vhost_owner, &(b)->gone_key }
 
 struct bindings *bindings_new(change_fn sink, void *ctx)

@@ -195,6 +195,12 @@ int bindings_apply(struct bindings *b, const struct tw_event *fact);
 enum scan_mode {
 	SCAN_SEED,	/* what is new is told as `exist` */
 	SCAN_RESYNC,	/* what differs is told as the change that must have happened, CH_SEED set */
+	/*
+	 * As SCAN_RESYNC, but nothing was lost: what differs may be in the
+	 * middle of a system call whose end will tell more. Only what differed
+	 * in an earlier review is told; bindings_scan_pending() counts the rest.
+	 */
+	SCAN_REVIEW,
 };
 
 /*
@@ -221,6 +227,7 @@ int bindings_scan_netns(struct bindings *b, uint32_t netns);	/* this namespace w
 void bindings_scan_process(struct bindings *b, uint32_t pid);	/* which one SCAN_PROCESS is about */
 void bindings_scan_abort(struct bindings *b);			/* it broke off: nothing is concluded gone at its end */
 int bindings_scan_end(struct bindings *b);			/* >= 0: number of changes told; -ENOMEM */
+unsigned int bindings_scan_pending(const struct bindings *b);	/* of the last scan; 0 but for SCAN_REVIEW */
 
 /*
  * What facts alone cannot tell and a look at the tables of a process (or, pid

@@ -25,6 +25,15 @@ void dev_adopt(struct bindings *b, struct dev_node *d, uint64_t gen)
 	dev_index(b, d);
 }
 
+void dev_learn_serial(struct bindings *b, struct dev_node *d, uint64_t serial)
+{
+	if (!serial || d->dev.d.serial)
+		return;
+	dev_unindex(b, d);
+	d->dev.d.serial = serial;
+	dev_index(b, d);
+}
+
 static void set_place(struct bindings *b, struct dev_node *d, const struct place *p)
 {
 	dev_unindex(b, d);
@@ -47,6 +56,13 @@ static void vacate(struct bindings *b, const struct place *p, uint64_t time_ns)
 	gone_add(b, GONE_PLACE, p->netns, p->ifindex, 0, time_ns);
 }
 
+static const struct place nowhere;	/* a device moved, nobody knows where to */
+static void dev_rekey(const struct cx *cx, struct dev_node *d, const struct place *to);
+
+/*
+ * Without a generation nobody promises that its end would have been told
+ * before: it may as well have moved. By its serial it is found again, or not.
+ */
 void dev_evict(const struct cx *cx, const struct place *p, const struct dev_node *except)
 {
 	struct cx u = unseen(cx);
@@ -57,6 +73,8 @@ void dev_evict(const struct cx *cx, const struct place *p, const struct dev_node
 	/* never told of, and nothing depends on it: a mere early word of `except` */
 	if (!d->dev.announced && TAILQ_EMPTY(&d->files))
 		dev_free(cx->b, d);
+	else if (d->dev.d.serial)
+		dev_rekey(cx, d, &nowhere);
 	else
 		dev_delete(&u, d, HOW_UNKNOWN, UINT64_MAX);
 }
@@ -128,6 +146,40 @@ static struct dev_node *left_from(const struct cx *cx, const struct place *p)
 		    cx->time_ns - d->ahead_ns < AHEAD_NS)
 			return d;
 	return NULL;
+}
+
+/*
+ * The fact at hand, with a serial, saw that very device at the place p. Whoever
+ * was believed to be there has left; where to, is to be told yet, unless it is
+ * the same one. NULL: nobody of that serial is known, and nobody's place is
+ * taken; *is_new: yet whoever is at p is not the one.
+ */
+struct dev_node *dev_witnessed(const struct cx *cx, const struct place *p, bool *is_new)
+{
+	uint64_t serial = cx->fact->dev.serial;
+	struct dev_node *d = dev_by_serial(cx->b, serial), *at = dev_at(cx->b, p, NULL);
+	/* a scan comes after all that netlink told: nothing is awaited */
+	void (*move)(const struct cx *, struct dev_node *, const struct place *) = cx->scan ? dev_moved : dev_moved_ahead;
+	struct place known;
+
+	*is_new = false;
+	if (!serial)
+		return NULL;
+	if (at && at != d && at->dev.d.serial) {
+		/* an older fact than what is known of the place: only who it is counts */
+		if (cx->time_ns <= at->live_ns || stale(cx->time_ns, at->dev.seen_ns))
+			return d;
+		move(cx, at, &nowhere);
+		at->dev.mark = 0;
+		*is_new = !d;
+	}
+	if (!d)
+		return NULL;
+	known = place_of(&d->dev.d);
+	if ((known.ifindex != p->ifindex || !place_same_netns(&known, p)) && cx->time_ns > d->live_ns &&
+	    !stale(cx->time_ns, d->dev.seen_ns))
+		move(cx, d, p);
+	return d;
 }
 
 static void tell_move(const struct cx *cx, struct dev_node *d, const struct place *from, const char *old_name)
@@ -531,7 +583,7 @@ static int dev_gone(const struct cx *cx)
 {
 	const struct tw_event *fact = cx->fact;
 	struct place p = place_of(&fact->dev);
-	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen);
+	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen), *ahead;
 
 	if (d && d->adopted && stale(cx->time_ns, d->dev.seen_ns)) {
 		/* a scan saw its place taken after this: by a successor, not by it */
@@ -539,6 +591,12 @@ static int dev_gone(const struct cx *cx)
 		d->adopted = false;
 		d = NULL;
 	} else if (!d) {
+		ahead = left_from(cx, &p);
+		/* it did not move: it died, and why is not known */
+		if (ahead && !ahead->dev.d.netns) {
+			dev_delete(cx, ahead, HOW_UNKNOWN, UINT64_MAX);
+			return 0;
+		}
 		d = dev_at(cx->b, &p, NULL);
 		if (d && ((fact->dev.gen && d->dev.gen) || stale(cx->time_ns, d->dev.seen_ns)))
 			d = NULL;
@@ -584,7 +642,7 @@ int apply_dev(struct cx *cx)
 		return 0;
 	d = find(cx);
 	place = place_of(&fact->dev);
-	if (!d && !fact->dev.gen && left_from(cx, &place))
+	if (!fact->dev.gen && left_from(cx, &place))
 		return 0;
 	if (!d)
 		d = make(cx);
@@ -630,15 +688,19 @@ int apply_dev_move(struct cx *cx)
 		.netns = fact->move.netns,
 		.ifindex = fact->move.ifindex,
 	};
-	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen), *ahead;
+	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen), *ahead = d ? NULL : left_from(cx, &from);
 
 	if (!to.ifindex)
 		return -EINVAL;
+	/* the message that was awaited: of the one that left, not of who is there now */
+	if (ahead) {
+		ahead->ahead_of.netns = 0;
+		if (ahead->dev.d.netns)
+			return 0;
+		d = ahead;
+	}
 	if (!d)
 		d = dev_at(cx->b, &from, NULL);
-	/* the message that was awaited */
-	if (!d && (ahead = left_from(cx, &from)))
-		ahead->ahead_of.netns = 0;
 	if (!d || stale(cx->time_ns, d->dev.seen_ns) || (to.netns && d == dev_at(cx->b, &to, NULL)))
 		return 0;
 	cx->actor = NULL;
@@ -688,5 +750,19 @@ int apply_netns_exit(struct cx *cx)
 		qsort(b->object_sort, n, sizeof(*b->object_sort), by_ifindex);
 	for (i = 0; i < n; i++)
 		dev_delete(cx, b->object_sort[i], HOW_NETNS_EXIT, UINT64_MAX);
+	/* cookies are never used again: what is still told of it is of its last moments */
+	if (p.cookie)
+		gone_add(b, GONE_NETNS, p.netns, p.cookie, 0, UINT64_MAX);
 	return 0;
+}
+
+/* Its namespace was told to end before the call that bound the device had returned. */
+void dev_end_with_netns(const struct cx *cx, struct dev_node *d)
+{
+	struct cx u = *cx;
+
+	u.actor = NULL;
+	if (d->dev.d.netns_cookie &&
+	    gone_has(cx->b, GONE_NETNS, d->dev.d.netns, d->dev.d.netns_cookie, 0, cx->time_ns))
+		dev_delete(&u, d, HOW_NETNS_EXIT, UINT64_MAX);
 }

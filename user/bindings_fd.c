@@ -836,6 +836,8 @@ int scan_slot(struct cx *cx, struct file_node *f)
 	if (fact->flags & TW_F_SELF)
 		return 0;
 	if (!s || s->slot.file != &f->file) {
+		if (!review_met(cx, SIGHT_SLOT, fact->table, (uint32_t)fact->fd, f->file.gen))
+			return 0;
 		/* closed, or replaced, since it was read */
 		if (gone_has(cx->b, GONE_SLOT, fact->table, (uint32_t)fact->fd, f->file.gen, cx->time_ns))
 			return 0;
@@ -859,19 +861,28 @@ int scan_slot(struct cx *cx, struct file_node *f)
 	return scan_member(cx, s);
 }
 
-static bool slot_unmet(const struct bindings *b, const struct slot_node *s)
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool slot_unmet(struct bindings *b, struct slot_node *s)
 {
 	if (s->mark == b->scan.epoch || s->told_ns >= b->scan.begin_ns)
 		return false;
 	/* of a process, its tables were read whole: those that were met at all */
-	return (b->scan.scope & (SCAN_FDS | SCAN_TABLES)) || s->tab->mark == b->scan.epoch;
+	if (!(b->scan.scope & (SCAN_FDS | SCAN_TABLES)) && s->tab->mark != b->scan.epoch)
+		return false;
+	return review_missed(b, &s->unmet_ns, later(s->told_ns, s->seen_ns));
 }
 
-static bool member_unmet(const struct bindings *b, const struct member_node *m)
+static bool member_unmet(struct bindings *b, struct member_node *m)
 {
 	if (m->mark == b->scan.epoch || m->told_ns >= b->scan.begin_ns)
 		return false;
-	return (b->scan.scope & (SCAN_FDS | SCAN_TABLES)) || m->proc->task.pid == b->scan.pid;
+	if (!(b->scan.scope & (SCAN_FDS | SCAN_TABLES)) && m->proc->task.pid != b->scan.pid)
+		return false;
+	return review_missed(b, &m->unmet_ns, later(m->told_ns, m->seen_ns));
 }
 
 static int member_order(const void *a, const void *b)

@@ -100,7 +100,7 @@ static bool may_be_moved(const struct cx *cx, const struct file_node *f, const s
 {
 	const struct dev_node *own = dev_of(f);
 
-	if (!own || own == at || own->dev.gen || asks_new_device(cx->fact))
+	if (!own || own == at || own->dev.gen || own->dev.d.serial || asks_new_device(cx->fact))
 		return false;
 	if (stale(cx->time_ns, own->dev.seen_ns) || stale(cx->time_ns, f->file.seen_ns))
 		return false;
@@ -116,21 +116,28 @@ static struct dev_node *snapshot_dev(const struct cx *cx, struct file_node *f, i
 	const struct tw_event *fact = cx->fact;
 	struct place p = place_of(&fact->dev);
 	struct dev_node *d = dev_by_gen(cx->b, fact->dev.gen);
+	bool is_new = false;
 
 	*err = 0;
 	if (!d)
+		d = dev_witnessed(cx, &p, &is_new);
+	if (!d && !is_new)
 		d = dev_at(cx->b, &p, NULL);
-	if (may_be_moved(cx, f, d)) {
+	/* another one, and this is older than what is known of the place */
+	if (d && d->dev.d.serial && fact->dev.serial && d->dev.d.serial != fact->dev.serial)
+		return NULL;
+	if (!is_new && may_be_moved(cx, f, d)) {
 		d = dev_of(f);
 		dev_moved_ahead(cx, d, &p);
 	}
 	if (d) {
 		if (fact->dev.gen && !d->dev.gen)
 			dev_adopt(cx->b, d, fact->dev.gen);
+		dev_learn_serial(cx->b, d, fact->dev.serial);
 		return d;
 	}
 	if (gone_has(cx->b, GONE_DEV, fact->dev.gen, 0, 0, cx->time_ns) ||
-	    gone_has(cx->b, GONE_PLACE, p.netns, p.ifindex, 0, cx->time_ns))
+	    (!is_new && gone_has(cx->b, GONE_PLACE, p.netns, p.ifindex, 0, cx->time_ns)))
 		return NULL;
 	d = dev_new(cx->b, fact);
 	if (d)
@@ -169,6 +176,7 @@ static int apply_snapshot(const struct cx *cx, struct file_node *f)
 		d->ioctl_tun = true;
 	if (!stale(cx->time_ns, d->dev.seen_ns))
 		dev_diff(cx, d, &fact->dev, fact->flags & TW_F_RTNL ? fact->has : tun_members(fact));
+	dev_end_with_netns(cx, d);
 	return 0;
 }
 
@@ -189,6 +197,7 @@ int apply_ioctl(struct cx *cx)
 		 */
 		if (f->file.dev && !f->file.dev->gen && !stale(cx->time_ns, f->file.seen_ns)) {
 			f->bind_ns = cx->time_ns;
+			dev_of(f)->left = true;
 			file_unbind(f, FILE_ORPHANED);
 		}
 		if (fact->ioctl.cmd == TUNSETIFF && fact->ioctl.ret < 0)

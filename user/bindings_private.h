@@ -38,10 +38,11 @@ struct place {
 
 struct dev_node {
 	struct device dev;
-	struct link by_gen, by_place, by_name, by_netns;
+	struct link by_gen, by_serial, by_place, by_name, by_netns;
 	TAILQ_ENTRY(dev_node) all;
 	struct file_list files;		/* bound or disabled here */
 	uint64_t live_ns;		/* last live fact about it; 0 none */
+	uint64_t unmet_ns;
 	uint32_t rtnl_has;		/* TW_HAS_* ever told under rtnl */
 	uint32_t slice_len;		/* gens collected in dev.slice */
 	bool registered;		/* its TW_DEV_NEW was seen */
@@ -49,6 +50,7 @@ struct dev_node {
 	bool adopted;			/* got its gen from a fact older than seen_ns */
 	bool ioctl_tun;			/* ioctls told of its TW_HAS_TUN members, not under rtnl */
 	bool suspect;			/* a scan met a file of it unbound */
+	bool left;			/* an ioctl did: it is gone, which is to be told yet */
 	bool moving;			/* moved, but `move` is not told yet */
 	struct place moved_from;
 	uint64_t moved_ns;
@@ -67,6 +69,7 @@ struct file_node {
 	struct chain *chain;	/* NULL: nothing yet */
 	uint64_t live_ns;	/* last live fact about it */
 	uint64_t bind_ns;	/* last live fact about its binding */
+	uint64_t unmet_ns;	/* when a review missed it first, as in all objects */
 	uint64_t fds_ns;	/* begin of the last scan of fds that met it; 0 none */
 	struct tw_task opener;	/* pid 0: unknown */
 };
@@ -93,7 +96,7 @@ struct slot_node {
 	struct fdtab *tab;
 	uint64_t told_ns;	/* last live fact about it; 0: found by a scan */
 	uint64_t seen_ns;	/* by a scan; 0 never */
-	uint64_t mark;
+	uint64_t mark, unmet_ns;
 	struct link by_slot;	/* (table, fd) */
 	TAILQ_ENTRY(slot_node) all;
 	TAILQ_ENTRY(slot_node) of_tab;
@@ -104,7 +107,7 @@ struct member_node {
 	struct fdtab *tab;
 	struct proc_node *proc;
 	uint64_t told_ns, seen_ns;
-	uint64_t mark;
+	uint64_t mark, unmet_ns;
 	TAILQ_ENTRY(member_node) of_tab;
 	TAILQ_ENTRY(member_node) of_proc;
 };
@@ -145,8 +148,10 @@ struct vhost_node {
  * What died lately, so that a fact which was read before the death but is
  * applied after it raises nobody. `until` is the youngest time such a fact
  * can have: UINT64_MAX where a generation is known dead for good.
+ * And (SIGHT_*) what a review met, at `until`, that is not told yet.
  */
-enum gone_kind { GONE_FILE, GONE_DEV, GONE_PLACE, GONE_SLOT, GONE_MEMBER };
+enum gone_kind { GONE_FILE, GONE_DEV, GONE_PLACE, GONE_SLOT, GONE_MEMBER, GONE_NETNS,
+		 SIGHT_FILE, SIGHT_SLOT, SIGHT_BINDING, SIGHT_DEV };
 
 struct gone {
 	struct link link;
@@ -163,7 +168,7 @@ struct bindings {
 	uint64_t next_dev, next_file;
 	struct bindings_id_source ids;
 
-	struct table dev_gen, dev_place, dev_name, dev_netns;
+	struct table dev_gen, dev_serial, dev_place, dev_name, dev_netns;
 	struct table file_gen, file_addr;
 	struct table slot_key, tab_addr, proc_pid, hold_key;
 	struct table vhost_owner;
@@ -199,6 +204,7 @@ struct bindings {
 		uint32_t *netns;	/* namespaces dumped whole */
 		size_t netns_len, netns_room;
 		int told;
+		unsigned int pending;
 	} scan;
 };
 
@@ -211,6 +217,7 @@ struct cx {
 	bool seed;			/* CH_SEED: concluded, not seen */
 	bool scan;			/* counted for bindings_scan_end() */
 	bool quiet;			/* SCAN_SEED: changes are not told */
+	bool believed;			/* SCAN_REVIEW: of a file that was met before, and is not told yet */
 };
 
 /* --- bindings.c ------------------------------------------------------------ */
@@ -237,6 +244,7 @@ struct place place_of(const struct tw_dev *d);
 bool place_same_netns(const struct place *a, const struct place *b);
 
 struct dev_node *dev_by_gen(const struct bindings *b, uint64_t gen);
+struct dev_node *dev_by_serial(const struct bindings *b, uint64_t serial);
 struct dev_node *dev_at(const struct bindings *b, const struct place *p, const struct dev_node *except);
 struct dev_node *dev_named(const struct bindings *b, uint32_t netns, uint64_t cookie, const char *ifname);
 struct dev_node *dev_new(struct bindings *b, const struct tw_event *fact);
@@ -258,6 +266,10 @@ void queue_leaves(struct file_node *f);
 
 int room_for(void ***array, size_t *room, size_t count);	/* 0 or -ENOMEM */
 int hold_by_pid(const void *a, const void *b);		/* qsort: pid, fd */
+
+/* Is it time to believe a review? Each as of the object that it is about. */
+bool review_missed(struct bindings *b, uint64_t *unmet_ns, uint64_t last_sight_ns);
+bool review_met(const struct cx *cx, enum gone_kind kind, uint64_t k0, uint64_t k1, uint64_t k2);
 
 void gone_add(struct bindings *b, enum gone_kind kind, uint64_t k0, uint64_t k1, uint64_t k2, uint64_t until);
 /* Is a fact of that time older than the death? */
@@ -316,9 +328,13 @@ void dev_adopt(struct bindings *b, struct dev_node *d, uint64_t gen);
 void dev_delete(const struct cx *cx, struct dev_node *d, enum how how, uint64_t until);
 /* Whoever else is at the place must have been deleted unseen. */
 void dev_evict(const struct cx *cx, const struct place *p, const struct dev_node *except);
+/* Deletes it if its namespace is known to have ended. */
+void dev_end_with_netns(const struct cx *cx, struct dev_node *d);
 /* It is at another place now, which its next TW_DEV tells more of. */
 void dev_moved(const struct cx *cx, struct dev_node *d, const struct place *to);
 /* The same, found out by other means than the message that tells of it, which is still to come. */
+struct dev_node *dev_witnessed(const struct cx *cx, const struct place *p, bool *is_new);
+void dev_learn_serial(struct bindings *b, struct dev_node *d, uint64_t serial);	/* unless it has one */
 void dev_moved_ahead(const struct cx *cx, struct dev_node *d, const struct place *to);
 void dev_tell_move(const struct cx *cx, struct dev_node *d);	/* the move that waits, if any */
 /* `attach`: binds f, unbinding it from wherever it was. `made`: the device was made by it. */

@@ -28,7 +28,8 @@ static struct file_node *scan_file(struct cx *cx, int *err)
 
 	*err = 0;
 	if (!f) {
-		if ((cx->fact->flags & TW_F_SELF) || gone_has(cx->b, GONE_FILE, gen, 0, 0, cx->time_ns))
+		if ((cx->fact->flags & TW_F_SELF) || gone_has(cx->b, GONE_FILE, gen, 0, 0, cx->time_ns) ||
+		    !review_met(cx, SIGHT_FILE, gen, 0, 0))
 			return NULL;
 		f = file_new(cx->b, gen, cx->fact);
 		if (!f) {
@@ -47,12 +48,16 @@ static struct dev_node *scan_find_dev(struct cx *cx, const struct file_node *f, 
 	struct place p = place_of(&fact->dev);
 	uint64_t gen = fact->dev.gen;
 	struct dev_node *d = dev_by_gen(cx->b, gen);
+	bool is_new = false;
 
 	*err = 0;
+	if (!d)
+		d = dev_witnessed(cx, &p, &is_new);
 	if (d)
 		return d;
 	/* its file tells where the device went that was moved to where nobody knew */
-	if (f && dev_of(f) && !dev_of(f)->dev.d.netns && cx->time_ns > dev_of(f)->live_ns) {
+	if (f && dev_of(f) && !dev_of(f)->dev.d.netns && cx->time_ns > dev_of(f)->live_ns &&
+	    (!fact->dev.serial || !dev_of(f)->dev.d.serial)) {
 		d = dev_of(f);
 		dev_moved_ahead(cx, d, &p);
 		if (gen && !d->dev.gen)
@@ -61,8 +66,10 @@ static struct dev_node *scan_find_dev(struct cx *cx, const struct file_node *f, 
 	}
 	if (gen && gone_has(cx->b, GONE_DEV, gen, 0, 0, cx->time_ns))
 		return NULL;
-	d = dev_at(cx->b, &p, NULL);
-	if (!d && gone_has(cx->b, GONE_PLACE, p.netns, p.ifindex, 0, cx->time_ns))
+	d = is_new ? NULL : dev_at(cx->b, &p, NULL);
+	if (d && d->dev.d.serial && fact->dev.serial && d->dev.d.serial != fact->dev.serial)
+		return NULL;
+	if (!d && !is_new && gone_has(cx->b, GONE_PLACE, p.netns, p.ifindex, 0, cx->time_ns))
 		return NULL;
 	if (d && gen && d->dev.gen) {
 		if (cx->time_ns <= d->live_ns || cx->time_ns < d->dev.seen_ns)
@@ -73,6 +80,7 @@ static struct dev_node *scan_find_dev(struct cx *cx, const struct file_node *f, 
 	if (d) {
 		if (gen)
 			dev_adopt(cx->b, d, gen);
+		dev_learn_serial(cx->b, d, fact->dev.serial);
 		return d;
 	}
 	d = dev_new(cx->b, fact);
@@ -95,9 +103,19 @@ static struct dev_node *scan_dev(struct cx *cx, const struct file_node *f, int *
 	return d;
 }
 
+static bool binding_differs(const struct cx *cx, const struct file_node *f, const struct dev_node *d)
+{
+	if (d)
+		return dev_of(f) != d || (f->file.state == FILE_DISABLED) != !!(cx->fact->flags & TW_F_DETACHED);
+	return (cx->fact->flags & TW_F_UNBOUND) && f->file.dev;
+}
+
 static void scan_binding(struct cx *cx, struct file_node *f, struct dev_node *d)
 {
 	if (cx->time_ns < f->file.seen_ns || cx->time_ns <= f->bind_ns)
+		return;
+	if (binding_differs(cx, f, d) &&
+	    !review_met(cx, SIGHT_BINDING, f->file.gen, d ? d->dev.id : 0, cx->fact->flags & TW_F_DETACHED))
 		return;
 	if (d) {
 		if (dev_of(f) && dev_of(f) != d)
@@ -128,6 +146,7 @@ static int scan_file_fact(struct cx *cx)
 	f = scan_file(cx, &err);
 	if (!f)
 		return err;
+	cx->believed = !f->file.announced;
 	if (cx->fact->type == TW_SCAN_FD)
 		err = scan_slot(cx, f);
 	else
@@ -177,6 +196,7 @@ void bindings_scan_begin(struct bindings *b, enum scan_mode mode, unsigned int s
 	b->scan.last_ns = begin_ns;
 	b->scan.netns_len = 0;
 	b->scan.told = 0;
+	b->scan.pending = 0;
 	b->scan.pid = 0;
 }
 
@@ -297,13 +317,16 @@ static int tell_existing(struct cx *cx)
 
 /* --- what a scan after loss did not meet ---------------------------------------------------- */
 
-static bool file_unmet(const struct bindings *b, const struct file_node *f)
+static bool file_unmet(struct bindings *b, struct file_node *f)
 {
+	uint64_t sight = f->live_ns > f->file.seen_ns ? f->live_ns : f->file.seen_ns;
+
 	if (f->file.mark == b->scan.epoch || f->live_ns >= b->scan.begin_ns)
 		return false;
-	if (b->scan.scope & SCAN_FILES)
-		return true;
-	return (b->scan.scope & SCAN_FDS) && TAILQ_EMPTY(&f->holds) && !f->file.vhost_queues;
+	if (!(b->scan.scope & SCAN_FILES) &&
+	    (!(b->scan.scope & SCAN_FDS) || !TAILQ_EMPTY(&f->holds) || f->file.vhost_queues))
+		return false;
+	return review_missed(b, &f->unmet_ns, sight);
 }
 
 static int file_order(const void *a, const void *b)
@@ -332,17 +355,24 @@ static int netns_order(const void *a, const void *b)
 	return compare(*(const uint32_t *)a, *(const uint32_t *)b);
 }
 
-static bool dev_unmet(const struct bindings *b, const struct dev_node *d)
+static bool dev_concluded_gone(const struct bindings *b, const struct dev_node *d)
 {
 	if (d->dev.mark == b->scan.epoch || d->live_ns >= b->scan.begin_ns)
 		return false;
-	if (d->suspect)
+	if (d->suspect || d->left)
 		return true;
 	/* moved to where nobody knew: alive as long as a file is on it */
 	if (!d->dev.d.netns)
 		return (b->scan.scope & SCAN_DEVICES) && TAILQ_EMPTY(&d->files);
 	return (b->scan.scope & SCAN_DEVICES) && b->scan.netns_len &&
 	       bsearch(&d->dev.d.netns, b->scan.netns, b->scan.netns_len, sizeof(uint32_t), netns_order);
+}
+
+static bool dev_unmet(struct bindings *b, struct dev_node *d)
+{
+	uint64_t sight = d->live_ns > d->dev.seen_ns ? d->live_ns : d->dev.seen_ns;
+
+	return dev_concluded_gone(b, d) && review_missed(b, &d->unmet_ns, sight);
 }
 
 static int dev_order(const void *a, const void *b)
@@ -382,11 +412,17 @@ static void tell_new_devices(const struct cx *cx)
 	struct change c;
 
 	TAILQ_FOREACH(d, &b->devs, all) {
-		if (d->dev.announced || d->dev.mark != b->scan.epoch || d->live_ns >= b->scan.begin_ns)
+		if (d->dev.announced || d->dev.mark != b->scan.epoch || d->live_ns >= b->scan.begin_ns ||
+		    !review_met(cx, SIGHT_DEV, d->dev.id, 0, 0))
 			continue;
 		c = change_of(cx, EV_ATTACH, d, NULL);
 		tell(cx, &c);
 	}
+}
+
+unsigned int bindings_scan_pending(const struct bindings *b)
+{
+	return b->scan.pending;
 }
 
 int bindings_scan_end(struct bindings *b)

@@ -235,7 +235,7 @@ static int resync(struct live *l)
 	l->resync = false;
 	l->resynced_ns = now;
 	l->stats.resyncs++;
-	told = l->quiet_resync ? seed_review(l->t, l->b, drain, l) : seed_all(l->t, l->b, SCAN_RESYNC);
+	told = l->quiet_resync ? seed_review(l->t, l->b, SCAN_RESYNC, drain, l) : seed_all(l->t, l->b, SCAN_RESYNC);
 	if (told < 0)
 		return told;
 	if (told || !l->quiet_resync)
@@ -317,7 +317,9 @@ static int review(struct live *l)
 	}
 	l->doubt_ns = 0;
 	l->stats.rescans++;
-	told = seed_review(l->t, l->b, drain, l);
+	told = seed_review(l->t, l->b, SCAN_REVIEW, drain, l);
+	if (bindings_scan_pending(l->b))
+		doubt(l);
 	return told < 0 ? told : 0;
 }
 

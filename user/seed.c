@@ -265,10 +265,10 @@ int seed_all(struct tracer *t, struct bindings *b, enum scan_mode mode)
 	return ret;
 }
 
-int seed_review(struct tracer *t, struct bindings *b, int (*drain)(void *ctx), void *ctx)
+int seed_review(struct tracer *t, struct bindings *b, enum scan_mode mode, int (*drain)(void *ctx), void *ctx)
 {
 	struct seed_report report = { 0 };
-	struct seed s = { .t = t, .b = b, .mode = SCAN_RESYNC, .report = &report, .drain = drain, .drain_ctx = ctx };
+	struct seed s = { .t = t, .b = b, .mode = mode, .report = &report, .drain = drain, .drain_ctx = ctx };
 	int ret = run(&s, SEED_ITER);
 
 	seed_report_free(&report);

@@ -80,8 +80,8 @@ int seed_all(struct tracer *t, struct bindings *b, enum scan_mode mode);
  */
 int seed_tables(struct tracer *t, struct bindings *b, uint32_t pid, int (*drain)(void *ctx), void *ctx);
 
-/* seed_all(SCAN_RESYNC), with `drain` as above. */
-int seed_review(struct tracer *t, struct bindings *b, int (*drain)(void *ctx), void *ctx);
+/* seed_all(SCAN_RESYNC or SCAN_REVIEW), with `drain` as above. */
+int seed_review(struct tracer *t, struct bindings *b, enum scan_mode mode, int (*drain)(void *ctx), void *ctx);
 
 /* Only the fds: who holds what. For a scratch machine. Needs the iterator. */
 int seed_holders(struct tracer *t, struct bindings *b);

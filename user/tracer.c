@@ -19,6 +19,8 @@
 #include "tapwatch.skel.h"
 
 #define MAX_LINKS 64
+/* In a storm the ring never gets empty, and what else is to be done would wait for ever. */
+#define READ_AT_ONCE 8192
 
 struct tracer {
 	struct tapwatch_bpf *skel;
@@ -33,6 +35,7 @@ struct tracer {
 	struct ring_buffer *ring;
 	fact_fn fn;			/* during tracer_read() */
 	void *ctx;
+	size_t left;			/* how many more facts it takes */
 };
 
 /* Of the initial pid namespace, whose numbers the programs see. Elsewhere ours cannot be told: 0. */
@@ -52,7 +55,7 @@ static int on_ring(void *ctx, void *data, size_t size)
 
 	if (size >= sizeof(struct tw_event))
 		t->fn(t->ctx, data);
-	return 0;
+	return --t->left ? 0 : -EAGAIN;
 }
 
 /* Which alternative of each hook this kernel seems to have, by name only. */
@@ -375,9 +378,13 @@ int tracer_ring_fd(const struct tracer *t)
 
 int tracer_read(struct tracer *t, fact_fn fn, void *ctx)
 {
+	int err;
+
 	t->fn = fn;
 	t->ctx = ctx;
-	return ring_buffer__consume(t->ring);
+	t->left = READ_AT_ONCE;
+	err = ring_buffer__consume(t->ring);
+	return err == -EAGAIN ? READ_AT_ONCE : err;
 }
 
 uint64_t tracer_lost(const struct tracer *t)

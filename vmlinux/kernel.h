@@ -178,7 +178,20 @@ struct rtnl_link_ops {
 	const char *kind;
 };
 
+struct kernfs_node {
+	u64 id;
+};
+
+struct kobject {
+	struct kernfs_node *sd;
+};
+
+struct device {
+	struct kobject kobj;
+};
+
 struct net_device {
+	struct device dev;
 	char name[16];
 	int ifindex;
 	unsigned int flags;

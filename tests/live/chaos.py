@@ -32,7 +32,7 @@ import time
 import tw
 from replay import Difference, Pairing, Picture, State, compare, picture_of_list
 
-LATE = 3                # seconds
+LATE = 8                # seconds
 KEPT = 60000            # events kept to show what went wrong
 
 

@@ -25,6 +25,12 @@ static struct tw_event bound(struct tw_dev d, struct tw_event e)
 	return on_dev(d, e);
 }
 
+static struct tw_dev serial(uint64_t number, struct tw_dev d)
+{
+	d.serial = number;
+	return d;
+}
+
 static struct tw_event counted(struct tw_event e)
 {
 	e.has |= TW_HAS_QUEUES;
@@ -297,6 +303,56 @@ static void test_resync_changed(void **state)
 	EXPECT(r, "queue-attach d1 f1 fd=5 fooz@2#7 seed", "open f3 fd=7 pid=100 seed", "attach d1 f3 fd=7 fooz@2#7 seed");
 }
 
+/*
+ * A review tells only what differed twice, half a second apart: what differs
+ * once may be in the middle of a call.
+ */
+static void test_review(void **state)
+{
+	struct recorder *r = *state;
+	const uint64_t second = 1000000000;
+	struct tw_dev d = tap(0, 1, 3, "tap0");
+
+	seed_one(r);
+	/* fd 5 is being closed, fd 6 came */
+	SCAN(r, SCAN_REVIEW, second, 0, scan_dev(second, d), unbound(scan_fd(second + 1, 100, 6, 2)));
+	EXPECT_NOTHING(r);
+	assert_true(bindings_scan_pending(r->b) > 0);
+	/* the call tells how */
+	APPLY(r, by_how(TW_HOW_CLOSE, fd_close(second + 5, 100, 5, 1)));
+	EXPECT(r, "drop d1 f1 fd=5 pid=100 tap0@1#3 how=close");
+	/* nobody told of fd 6 */
+	SCAN(r, SCAN_REVIEW, 2 * second, 1, scan_dev(2 * second, d), unbound(scan_fd(2 * second + 1, 100, 6, 2)));
+	EXPECT(r, "open f2 fd=6 pid=100 seed");
+	/* nor of the end of file 1, which has had its time since the close */
+	SCAN(r, SCAN_REVIEW, 3 * second, 1, scan_dev(3 * second, d), unbound(scan_fd(3 * second + 1, 100, 6, 2)));
+	EXPECT(r, "release d1 f1 tap0@1#3 seed");
+	assert_int_equal(bindings_scan_pending(r->b), 0);
+}
+
+/* By its serial a device is known wherever it is met, and another one at its place is another one. */
+static void test_serials(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = serial(77, tap(0, 1, 3, "tap0")), n = serial(78, tap(0, 1, 3, "tap1"));
+
+	SCAN(r, SCAN_SEED, 90, 1, bound(d, scan_fd(100, 100, 5, 1)), scan_dev(101, d));
+	FORGET(r);
+	/* it was moved, its place taken; the first to tell is an ioctl on the new one */
+	APPLY(r, fd_install(150, 200, 7, 2), on_dev(n, ioctl_end(160, 200, 2, TUNSETIFF, 0)));
+	EXPECT(r, "open f2 fd=7 pid=200", "attach d2 f2 fd=7 pid=200 tap1@1#3 created");
+	/* rtnetlink speaks of the old one still: it was renamed before, and moved */
+	strcpy(d.ifname, "early");
+	APPLY(r, dev(170, TW_DEV_STATE, serial(0, d)), dev_move(171, serial(0, d), 2, 9));
+	strcpy(d.ifname, "late");
+	d.netns = 2;
+	d.ifindex = 9;
+	APPLY(r, dev(172, TW_DEV_STATE, serial(0, d)));
+	EXPECT(r, "move d1 late@2#9 old.netns=1 old.ifindex=3 old.ifname=tap0");
+	assert_ptr_equal(bindings_file(r->b, 1)->dev, bindings_device(r->b, 2, 9));
+	assert_ptr_equal(bindings_file(r->b, 2)->dev, bindings_device(r->b, 1, 3));
+}
+
 /* of three queues one was closed unseen: the number that the scan read is without it already, and stays */
 static void test_resync_queues(void **state)
 {
@@ -491,7 +547,7 @@ int main(void)
 		TEST(test_install_behind_the_scan), TEST(test_dead_before_seed_ended), TEST(test_adoption),
 		TEST(test_adoption_by_a_dead_one), TEST(test_stale_ends), TEST(test_resync_nothing),
 		TEST(test_resync_all_gone), TEST(test_resync_missing_hold), TEST(test_resync_new),
-		TEST(test_resync_changed), TEST(test_resync_queues), TEST(test_resync_replaced), TEST(test_resync_unbound),
+		TEST(test_resync_changed), TEST(test_review), TEST(test_serials), TEST(test_resync_queues), TEST(test_resync_replaced), TEST(test_resync_unbound),
 		TEST(test_resync_other_at_place), TEST(test_resync_vhost_only), TEST(test_death_during_scan),
 		TEST(test_change_during_scan), TEST(test_in_flight), TEST(test_move_told_by_scan),
 		TEST(test_name_only),
