@@ -11,6 +11,7 @@
 const volatile __u32 self_tgid = 0;	   /* tapwatch itself, in the initial pid namespace; 0: not known yet */
 const volatile bool has_close_hook = false; /* tun_chr_close is hooked: IN_CLOSE can be trusted */
 const volatile bool dev_gens = true;	   /* devices get generations (hooks see them go); false: tracepoint backend */
+const volatile __u32 slot_type = 0;	   /* BTF id of struct poll_table_entry, see slot_file() */
 
 struct tw_counters counters = {};
 

@@ -18,6 +18,7 @@
 #define TW_NETDEV_ALIGN 32
 
 #define TW_TUN_RDEV ((10u << 20) | 200u)   /* MISC_MAJOR, TUN_MINOR */
+#define TW_LEAST_RDEV (10u << 20)	   /* majors of /dev/tapN are dynamic: none of them is less either */
 #define TW_VHOST_RDEV ((10u << 20) | 238u) /* VHOST_NET_MINOR */
 #define TW_MINOR_BITS 20
 #define TW_FMODE_PATH 0x4000		   /* include/linux/fs.h, stable since 2.6.39 */

@@ -1,11 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * fd.bpf.c - file tables: an fd comes (fd_install, do_dup2) and goes (close,
- * dup2 over it, the end of its table). The first and the last are hot paths
- * of every process on the host: a file that is no tun file costs two loads
- * and a comparison, no map, no ring. What processes do to whole tables (fork,
- * exec, exit) is in process.bpf.c.
+ * dup2 over it, the end of its table). These are hot paths of every process
+ * on the host: a file that is no tun file costs some loads and a comparison,
+ * no helper, no map, no ring. What processes do to whole tables (fork, exec,
+ * exit) is in process.bpf.c.
+ *
+ * So a program consists of the comparison, and of a function that is not
+ * inlined for the rest: the registers that the rest needs would be saved for
+ * every file. Most of what is left is the kernel's own way to a program, some
+ * 140 instructions at a function's entry, 250 where its return is hooked.
  */
+
+/* Character devices have a number, other files 0. Of ours none is less: neither /dev/null nor any file costs more. */
+static __always_inline bool may_be_our_rdev(__u32 rdev)
+{
+	return __builtin_expect(rdev >= TW_LEAST_RDEV, 0);
+}
+
+/*
+ * The device number of the file in a slot, by plain loads: a helper for each
+ * would cost almost as much as the hook. The verifier has to be told what a
+ * slot is (since 6.2): slot_type is the BTF id of poll_table_entry, which has
+ * one at its beginning. Where there is no file such loads read 0.
+ */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+static __always_inline __u32 slot_rdev(const struct files_struct *table, __u32 fd)
+{
+	const struct fdtable *fdt = table->fdt;
+	const struct poll_table_entry *slot;
+
+	if (fd >= fdt->max_fds)
+		return 0;
+	slot = bpf_rdonly_cast(fdt->fd + fd, slot_type);
+	return slot->filp->f_inode->i_rdev;
+}
 
 /* By what the current thread gets an fd for a file that was there before. */
 static __always_inline __u32 receiving(void)
@@ -66,16 +96,16 @@ static __always_inline bool fd_tell(__u32 type, const struct files_struct *table
 }
 
 /* The fd becomes visible right after: a close of it can only follow. */
-static __always_inline int on_install(__u32 fd, const struct file *file)
+static __noinline int on_install(__u32 fd, const struct file *file, __u32 rdev)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	bool fresh;
 
-	if (BPF_CORE_READ(file, f_mode) & TW_FMODE_PATH)
+	if (!is_our_rdev(rdev) || BPF_CORE_READ(file, f_mode) & TW_FMODE_PATH)
 		return 0;
 	fresh = fd_tell(TW_FD_INSTALL, BPF_CORE_READ(task, files), fd, file, receiving());
 	/* a /dev/tapN is bound by its open, which no notifier tells */
-	if (fresh && is_tap_rdev(file_rdev(file)))
+	if (fresh && is_tap_rdev(rdev))
 		binding_tell(file, 0, 0);
 	return 0;
 }
@@ -83,17 +113,17 @@ static __always_inline int on_install(__u32 fd, const struct file *file)
 SEC("?fentry/fd_install")
 int BPF_PROG(fentry_fd_install, unsigned int fd, struct file *file)
 {
-	if (!is_our_rdev(file->f_inode->i_rdev))
-		return 0;
-	return on_install(fd, file);
+	__u32 rdev = file->f_inode->i_rdev;
+
+	return may_be_our_rdev(rdev) ? on_install(fd, file, rdev) : 0;
 }
 
 SEC("?kprobe/fd_install")
 int BPF_KPROBE(kprobe_fd_install, unsigned int fd, struct file *file)
 {
-	if (!is_our_rdev(file_rdev(file)))
-		return 0;
-	return on_install(fd, file);
+	__u32 rdev = file_rdev(file);
+
+	return may_be_our_rdev(rdev) ? on_install(fd, file, rdev) : 0;
 }
 
 /*
@@ -101,7 +131,7 @@ int BPF_KPROBE(kprobe_fd_install, unsigned int fd, struct file *file)
  * with file_lock held: what is in the slot now is what will be replaced. One
  * that is reserved by an open under way makes it fail (EBUSY).
  */
-static __always_inline int on_dup2(const struct files_struct *table, const struct file *file, __u32 fd)
+static __noinline int on_dup2(const struct files_struct *table, const struct file *file, __u32 fd)
 {
 	const struct file *victim = table_file(table, fd);
 	bool ours = is_tun_file(file);
@@ -118,6 +148,19 @@ static __always_inline int on_dup2(const struct files_struct *table, const struc
 SEC("?fentry/do_dup2")
 int BPF_PROG(fentry_dup2, struct files_struct *table, struct file *file, unsigned int fd)
 {
+	if (!may_be_our_rdev(file->f_inode->i_rdev) && !may_be_our_rdev(slot_rdev(table, fd)))
+		return 0;
+	return on_dup2(table, file, fd);
+}
+
+SEC("?fentry/do_dup2")
+int BPF_PROG(fentry_dup2_old, struct files_struct *table, struct file *file, unsigned int fd)
+{
+	struct file **slots = table->fdt->fd, *victim = NULL;
+
+	if (!may_be_our_rdev(file->f_inode->i_rdev) &&
+	    !bpf_probe_read_kernel(&victim, sizeof(victim), slots + fd) && !victim)
+		return 0;
 	return on_dup2(table, file, fd);
 }
 
@@ -128,40 +171,39 @@ int BPF_KPROBE(kprobe_dup2, struct files_struct *table, struct file *file, unsig
 }
 
 /*
- * Explicit closes (close, close_range) take the file out of the slot here:
- * file_close_fd_locked since 6.7-ish, pick_file before. pick_file may return
- * NULL or an ERR_PTR for an empty slot, depending on the kernel.
+ * Explicit closes (close, close_range) take the file out of the slot in
+ * file_close_fd_locked (since 6.8), or pick_file. At the entry it is still
+ * there: what is in the slot now is what will be taken out of it.
  */
-SEC("?fexit/file_close_fd_locked")
-int BPF_PROG(fexit_fd_close, struct files_struct *table, unsigned int fd, struct file *file)
+static __noinline int on_close(const struct files_struct *table, __u32 fd, const struct file *file)
 {
-	if (!file || !is_our_rdev(file->f_inode->i_rdev))
-		return 0;
-	if (!(file->f_mode & TW_FMODE_PATH))
+	if (file && is_tun_file(file))
 		fd_tell(TW_FD_CLOSE, table, fd, file, TW_HOW_CLOSE);
 	return 0;
 }
 
+static __noinline int on_close_slot(const struct files_struct *table, __u32 fd)
+{
+	return on_close(table, fd, table_file(table, fd));
+}
+
+SEC("?fentry/file_close_fd_locked")
+int BPF_PROG(fentry_fd_close, struct files_struct *table, unsigned int fd)
+{
+	return may_be_our_rdev(slot_rdev(table, fd)) ? on_close_slot(table, fd) : 0;
+}
+
+/*
+ * Kernels with pick_file may lack the cast: its return value is the cheapest
+ * way to the file then. For an empty slot it is NULL or an ERR_PTR, depending
+ * on the kernel, which reads as zeroes.
+ */
 SEC("?fexit/pick_file")
 int BPF_PROG(fexit_fd_close_old, struct files_struct *table, unsigned int fd, struct file *file)
 {
-	/* an ERR_PTR reads as zeroes */
-	if (!file || !is_our_rdev(file->f_inode->i_rdev))
+	if (!file || !may_be_our_rdev(file->f_inode->i_rdev))
 		return 0;
-	if (!(file->f_mode & TW_FMODE_PATH))
-		fd_tell(TW_FD_CLOSE, table, fd, file, TW_HOW_CLOSE);
-	return 0;
-}
-
-/* Entry only: what is in the slot now is what will be taken out of it. */
-static __always_inline int on_close_slot(const struct files_struct *table, unsigned int fd)
-{
-	const struct file *file = table_file(table, fd);
-
-	if (!file || !is_tun_file(file))
-		return 0;
-	fd_tell(TW_FD_CLOSE, table, fd, file, TW_HOW_CLOSE);
-	return 0;
+	return on_close(table, fd, file);
 }
 
 SEC("?kprobe/file_close_fd_locked")
@@ -183,7 +225,7 @@ int BPF_KPROBE(kprobe_fd_close_old, struct files_struct *table, unsigned int fd)
  * may as well be one that left a shared table, or (5.10) one that looked into
  * it by /proc. Nobody else comes here with a table that has no users.
  */
-static __always_inline int on_filp_close(const struct file *file, __u64 table)
+static __noinline int on_filp_close(const struct file *file, __u64 table)
 {
 	if (!table || BPF_CORE_READ((struct files_struct *)table, count.counter) || !is_tun_file(file))
 		return 0;
@@ -194,17 +236,13 @@ static __always_inline int on_filp_close(const struct file *file, __u64 table)
 SEC("?fentry/filp_close")
 int BPF_PROG(fentry_filp_close, struct file *file, void *id)
 {
-	if (!is_our_rdev(file->f_inode->i_rdev))
-		return 0;
-	return on_filp_close(file, (__u64)id);
+	return may_be_our_rdev(file->f_inode->i_rdev) ? on_filp_close(file, (__u64)id) : 0;
 }
 
 SEC("?kprobe/filp_close")
 int BPF_KPROBE(kprobe_filp_close, struct file *file, void *id)
 {
-	if (!is_our_rdev(file_rdev(file)))
-		return 0;
-	return on_filp_close(file, (__u64)id);
+	return may_be_our_rdev(file_rdev(file)) ? on_filp_close(file, (__u64)id) : 0;
 }
 
 /* --- by what a file comes that was there before -------------------------------- */
@@ -296,7 +334,7 @@ int BPF_KRETPROBE(kretprobe_getfd)
 }
 
 /* Every way to receive a file asks the security modules. Those that are not known yet are `other`: seccomp, io_uring. */
-static __always_inline int on_receive(const struct file *file)
+static __noinline int on_receive(const struct file *file)
 {
 	__u64 key = bpf_get_current_pid_tgid() | INFLIGHT_RECEIVE;
 
@@ -308,7 +346,7 @@ static __always_inline int on_receive(const struct file *file)
 SEC("?fentry/security_file_receive")
 int BPF_PROG(fentry_receive, struct file *file)
 {
-	return on_receive(file);
+	return may_be_our_rdev(file->f_inode->i_rdev) ? on_receive(file) : 0;
 }
 
 SEC("?kprobe/security_file_receive")

@@ -123,12 +123,14 @@ static __always_inline void task_fact(__u32 type, __u64 owner, __u64 table, __u3
 SEC("?tp_btf/task_newtask")
 int BPF_PROG(tp_newtask, struct task_struct *child, unsigned long clone_flags)
 {
-	__u64 now = bpf_ktime_get_boot_ns(), owner, table;
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u64 now, owner, table;
 	int found = 1;
 
-	if (!proc_may_hold(tgid) || (clone_flags & CLONE_THREAD && clone_flags & CLONE_FILES))
+	if (clone_flags & CLONE_THREAD && clone_flags & CLONE_FILES)
 		return 0;
+	if (!proc_may_hold(bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	now = bpf_ktime_get_boot_ns();
 	owner = as_number(child);
 	table = (__u64)BPF_CORE_READ((struct task_struct *)owner, files);
 	if (!table)

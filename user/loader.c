@@ -34,6 +34,7 @@ void loader_log_setup(bool verbose)
 static struct btf *kernel_btf;
 static struct tapwatch_bpf *names;	/* never loaded: only to look up sections and types */
 static int core_btf = -1;		/* a file: what of the kernel's BTF relocations need */
+static int slot_type = -1;		/* what bpf/fd.bpf.c wants to know by that name */
 
 static int make_core_btf(void)
 {
@@ -45,6 +46,7 @@ static int make_core_btf(void)
 		names = tapwatch_bpf__open();
 	if (names && kernel)
 		core_btf = core_btf_make(bpf_object__btf(names->obj), kernel, modules);
+	slot_type = kernel ? btf__find_by_name_kind(kernel, "poll_table_entry", BTF_KIND_STRUCT) : -1;
 	/* large: nobody but who asks for names needs it again */
 	if (!kernel_btf)
 		btf__free(kernel);
@@ -54,6 +56,7 @@ static int make_core_btf(void)
 struct tapwatch_bpf *loader_open(void)
 {
 	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts);
+	struct tapwatch_bpf *skel;
 	char path[64];
 
 	/* without it libbpf searches the whole kernel's for each type */
@@ -61,7 +64,11 @@ struct tapwatch_bpf *loader_open(void)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", core_btf);
 		opts.btf_custom_path = path;
 	}
-	return tapwatch_bpf__open_opts(&opts);
+	skel = tapwatch_bpf__open_opts(&opts);
+	/* not by a relocation: that would be of the BTF at the path */
+	if (skel && slot_type > 0)
+		skel->rodata->slot_type = (__u32)slot_type;
+	return skel;
 }
 
 int loader_enable(struct tapwatch_bpf *skel, const char *program)

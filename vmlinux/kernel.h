@@ -114,6 +114,11 @@ struct file {
 	file_ref_t f_ref;	/* since 6.13: 90ee6ed776c0 ("fs: port files to file_ref") */
 };
 
+/* never read as what it is: see slot_file() */
+struct poll_table_entry {
+	struct file *filp;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS 20
+#define ROUNDS 100
 
 static void check(long ret)
 {
@@ -37,6 +37,12 @@ static void dup_close(void)
 
 	check(fd);
 	check(close(fd));
+}
+
+static void dup2_close(void)
+{
+	check(dup2(0, 100));
+	check(close(100));
 }
 
 static void ppid(void)
@@ -64,6 +70,16 @@ static void fork_wait(void)
 	check(waitpid(pid, NULL, 0));
 }
 
+static void vfork_wait(void)
+{
+	pid_t pid = vfork();
+
+	if (!pid)
+		_exit(0);
+	check(pid);
+	check(waitpid(pid, NULL, 0));
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec t;
@@ -77,8 +93,9 @@ static const struct {
 	void (*run)(void);
 	int times;	/* a round: short, that the clock's tick is not in each */
 } calls[] = {
-	{ "open+close", open_close, 200 }, { "dup+close", dup_close, 500 }, { "getppid", ppid, 1000 },
-	{ "read", read_nothing, 1000 }, { "fork+exit+wait", fork_wait, 5 },
+	{ "open+close", open_close, 200 }, { "dup+close", dup_close, 500 }, { "dup2+close", dup2_close, 500 },
+	{ "getppid", ppid, 1000 }, { "read", read_nothing, 1000 }, { "fork+exit+wait", fork_wait, 1 },
+	{ "vfork+exit+wait", vfork_wait, 1 },
 };
 
 int main(void)
