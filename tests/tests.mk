@@ -94,7 +94,7 @@ build/tests:
 	$(Q)mkdir -p $@
 
 .PHONY: tests test test-unit test-live test-vm chaos
-tests: tapwatch $(UNIT_PROGRAMS) $(HELPERS) build/tests/test_rtnl
+tests: tapwatch $(UNIT_PROGRAMS) $(HELPERS) build/tests/test_rtnl build/bench/syscalls
 	$(Q)tests/plan
 
 test: tests
