@@ -16,7 +16,7 @@ UNIT_LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka)
 
 # Which sources each unit test is made of, beside its own.
 VM_SOURCES := vm vm_qemu vm_cloud_hypervisor vm_firecracker vm_crosvm vm_other vm_roles
-EVENT_SOURCES := event machines vm_track table process netns $(VM_SOURCES)
+EVENT_SOURCES := event machines packets rtnl vm_track table process netns $(VM_SOURCES)
 OUT_SOURCES := escape names $(EVENT_SOURCES)
 unit_bindings := bindings bindings_chain bindings_dev bindings_fd bindings_file bindings_ioctl bindings_scan table names
 unit_bindings_fd := $(unit_bindings)
@@ -28,6 +28,7 @@ unit_cursor := cursor
 unit_process := process $(VM_SOURCES)
 unit_vm := escape $(VM_SOURCES)
 unit_vm_track := vm_track table process names $(VM_SOURCES)
+unit_packets := packets
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
 unit_journal := journal out_json out_text $(OUT_SOURCES)

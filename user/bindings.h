@@ -36,6 +36,7 @@ enum event_kind {
 	EV_RENAME, EV_MAC, EV_UP, EV_DOWN, EV_MASTER, EV_VHOST, EV_HOLD,
 	EV_DROP, EV_RELEASE, EV_DELETE, EV_LOST, EV_RESYNC, EV_VM_START,
 	EV_VM_STOP,
+	EV_FIRST_PACKET, /* told by what watches over machines: packets.h */
 	EV_GAP,		/* told by the recorder: it did not run, or could not write */
 	EV_MAX,
 };
@@ -51,6 +52,7 @@ enum how {
 	HOW_DUP, HOW_FORK, HOW_SCM_RIGHTS, HOW_PIDFD_GETFD, HOW_EXEC, HOW_OTHER, /* hold */
 	HOW_CLOSE, HOW_CLOEXEC, HOW_EXIT,					  /* drop */
 	HOW_LAST_CLOSE, HOW_LINK_DEL, HOW_NETNS_EXIT, HOW_PERSIST_OFF,		  /* delete */
+	HOW_OUT, HOW_IN,		/* first-packet: its direction, as seen from the machine */
 	HOW_MAX,
 };
 const char *how_name(enum how how);			/* NULL for HOW_UNKNOWN */
@@ -176,6 +178,7 @@ struct change {
 	const struct hold *const *held_by;
 	size_t held_by_len;
 	uint64_t count;			/* lost: events lost; resync: corrections */
+	uint64_t after_ns;		/* first-packet: not before then, CLOCK_BOOTTIME; it was counted by time_ns */
 };
 
 typedef void (*change_fn)(void *ctx, const struct change *change);

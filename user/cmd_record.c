@@ -100,11 +100,11 @@ static void on_change(void *ctx, const struct change *change)
 		put(r, &event);
 }
 
-static void put_ended_machines(struct record *r)
+static void put_later(struct record *r)
 {
 	struct event event;
 
-	while (event_machine_ended(&r->stream.context, &event))
+	while (event_later(&r->stream.context, &event))
 		put(r, &event);
 }
 
@@ -419,7 +419,7 @@ static int loop(struct record *r, struct waits *w)
 		/* also before the end: what happened before it is recorded */
 		err = live_poll(r->stream.live, 0);
 		if (!err)
-			put_ended_machines(r);
+			put_later(r);
 		history_work(r->history, live_bindings(r->stream.live));
 		if (!err)
 			err = resume(r);

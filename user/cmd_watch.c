@@ -57,11 +57,11 @@ static void on_change(void *ctx, const struct change *change)
 		print_event(w, &event);
 }
 
-static void tell_ended_machines(struct watch *w)
+static void tell_later(struct watch *w)
 {
 	struct event event;
 
-	while (event_machine_ended(&w->stream.context, &event))
+	while (event_later(&w->stream.context, &event))
 		print_event(w, &event);
 }
 
@@ -93,7 +93,7 @@ static int loop(struct watch *w, int epoll)
 		if (n > 0)
 			err = live_poll(w->stream.live, 0);
 		if (!err)
-			tell_ended_machines(w);
+			tell_later(w);
 		if (end)
 			break;
 	}

@@ -143,12 +143,12 @@ bool event_follow(struct event_context *ctx, struct event *event)
 	return true;
 }
 
-bool event_machine_ended(struct event_context *ctx, struct event *event)
+bool event_later(struct event_context *ctx, struct event *event)
 {
 	const struct vm_notice *notice;
 	const struct change *change;
 
-	if (!ctx->machines || !machines_ended(ctx->machines, &change, &notice))
+	if (!ctx->machines || !machines_later(ctx->machines, &change, &notice))
 		return false;
 	from_notice(ctx, change, notice, event);
 	return true;

@@ -109,8 +109,8 @@ void event_enrich(struct event_context *ctx, const struct change *change, struct
  */
 bool event_follow(struct event_context *ctx, struct event *event);
 
-/* vm-stop of machines that have ended, one a call; see machines_fd(). False: no more. */
-bool event_machine_ended(struct event_context *ctx, struct event *event);
+/* vm-stop of machines that have ended, and first-packet, one a call; see machines_fd(). False: no more. */
+bool event_later(struct event_context *ctx, struct event *event);
 
 /* Reads this boot's id. 0; -ENOENT and the like; -EINVAL for what is no id. `out` is "" on failure. */
 int event_boot_id(char out[BOOT_ID_LEN + 1]);

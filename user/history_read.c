@@ -470,12 +470,18 @@ static void decode_earlier(struct decoded *d, struct words *w, struct event *eve
 	}
 }
 
+static void decode_after(struct decoded *d, struct words *w, struct event *event)
+{
+	(void)event;
+	d->change.after_ns = next_number(w);
+}
+
 static void decode_info(struct history_reader *r, const struct value *ref, struct event *event)
 {
 	static const struct { enum event_kind kind; void (*decode)(struct decoded *, struct words *, struct event *); }
 	decoders[] = {
 		{ EV_READY, decode_ready }, { EV_GAP, decode_gap }, { EV_ATTACH_FAILED, decode_held_by },
-		{ EV_VM_START, decode_earlier },
+		{ EV_VM_START, decode_earlier }, { EV_FIRST_PACKET, decode_after },
 	};
 	size_t len;
 	const char *info = text(r, ref, &len);

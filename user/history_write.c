@@ -575,6 +575,8 @@ static struct value encode_info(struct history *h, const struct event *event)
 		info_held_by(&b, event->change);
 	else if (event->n_earlier)
 		info_earlier(&b, event);
+	else if (event->change->after_ns)
+		info_number(&b, event->change->after_ns);
 	if (b.failed)
 		history_fail(h, SQLITE_NOMEM);
 	else

@@ -34,6 +34,7 @@ static const char *const event_names[EV_MAX] = {
 	[EV_RESYNC] = "resync",
 	[EV_VM_START] = "vm-start",
 	[EV_VM_STOP] = "vm-stop",
+	[EV_FIRST_PACKET] = "first-packet",
 	[EV_GAP] = "gap",
 };
 
@@ -58,6 +59,8 @@ static const char *const how_names[HOW_MAX] = {
 	[HOW_LINK_DEL] = "link-del",
 	[HOW_NETNS_EXIT] = "netns-exit",
 	[HOW_PERSIST_OFF] = "persist-off",
+	[HOW_OUT] = "out",
+	[HOW_IN] = "in",
 };
 
 static const char *const file_state_names[] = {

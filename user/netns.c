@@ -543,6 +543,44 @@ int netns_each(unsigned wanted, int (*fn)(void *ctx, const struct netns_ref *ref
 	return err;
 }
 
+struct open_inode {
+	uint32_t inode;
+	char **place;
+	int fd;
+};
+
+static int open_found(void *ctx, const struct netns_ref *ref)
+{
+	struct open_inode *o = ctx;
+
+	if (ref->inode != o->inode)
+		return 0;
+	o->fd = netns_open(ref);
+	if (o->fd < 0)
+		return 0;
+	free(*o->place);
+	*o->place = strdup(ref->path);
+	return 1;
+}
+
+int netns_open_inode(uint32_t inode, pid_t pid, bool search, char **place)
+{
+	struct open_inode o = { inode, place, -ENOENT };
+	struct netns_ref ref = { .inode = inode, .path = *place };
+	char path[64];
+
+	if (*place)
+		o.fd = netns_open(&ref);
+	if (o.fd < 0 && pid) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+		ref.path = path;
+		open_found(&o, &ref);
+	}
+	if (o.fd < 0 && search)
+		netns_each(NETNS_CHEAP, open_found, &o);
+	return o.fd;
+}
+
 /* ---- what the user means ---- */
 
 static int resolve_name(const char *name, uint32_t *inode)

@@ -56,6 +56,13 @@ int netns_open(const struct netns_ref *ref);
 /* As netns_open(), for the namespace of a process (or thread). */
 int netns_open_pid(pid_t pid);
 
+/*
+ * As netns_open(), by number alone: by *place if it still leads there, else by
+ * /proc/PID, else by a search in NETNS_CHEAP, which looks at all processes
+ * (only with `search`). *place (NULL or allocated) gets how it was found.
+ */
+int netns_open_inode(uint32_t inode, pid_t pid, bool search, char **place);
+
 /* Inode of an nsfs fd; -EINVAL when the fd is no network namespace. */
 int netns_inode(int fd, uint32_t *inode);
 

@@ -312,7 +312,9 @@ static void put_particulars(struct writer *w, const struct event *event)
 {
 	const struct change *c = event->change;
 
-	put_text(w, "how", how_name(c->how));
+	put_text(w, c->event == EV_FIRST_PACKET ? "direction" : "how", how_name(c->how));
+	if (c->event == EV_FIRST_PACKET)
+		put_known(w, "after_boottime_ns", c->after_ns);
 	if (c->has & CH_CREATED)
 		put_bool(w, "created", true);
 	if (c->has & CH_VALUE)

@@ -411,6 +411,17 @@ static void tell_vm(struct line *l, const struct event *event)
 	tell_preparer(l, event);
 }
 
+/* A counter tells only that it grew between two looks. */
+static void tell_first_packet(struct line *l, const struct event *event)
+{
+	const struct change *c = event->change;
+	uint64_t ms = c->after_ns && c->time_ns > c->after_ns ? (c->time_ns - c->after_ns + 999999) / 1000000 : 0;
+
+	detail(l, "%s", c->how == HOW_OUT ? "out of the machine" : "into the machine");
+	if (ms)
+		detail(l, "%" PRIu64 " ms before at most", ms);
+}
+
 #define GREEN	"\033[32m"
 #define RED	"\033[1;31m"
 #define YELLOW	"\033[33m"
@@ -444,6 +455,7 @@ static const struct look {
 	[EV_DROP]	   = { YELLOW, tell_how, 0 },
 	[EV_RELEASE]	   = { DIM, tell_release, 0 },
 	[EV_DELETE]	   = { RED, tell_how, TELL_USER },
+	[EV_FIRST_PACKET]  = { CYAN, tell_first_packet, TELL_USER },
 	[EV_VM_START]	   = { BOLD, tell_vm, 0 },
 	[EV_VM_STOP]	   = { BOLD, tell_vm, 0 },
 };

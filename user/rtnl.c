@@ -288,6 +288,58 @@ int rtnl_request(int fd, struct nlmsghdr *nlh, bool dump,
 	return err ? err : a.result;
 }
 
+/* ---- counters ---- */
+
+struct counters {
+	struct tw_event *fact;
+	struct rtnl_link_stats64 stats;
+	bool found;
+};
+
+static int read_counters(void *ctx, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *tb[IFLA_MAX + 1] = { 0 };
+	struct attrs attrs = { tb, IFLA_MAX };
+	struct rtnl_link_extra extra;
+	struct counters *c = ctx;
+	size_t len;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK || rtnl_parse_link(nlh, c->fact, &extra))
+		return 0;
+	mnl_attr_parse(nlh, sizeof(struct ifinfomsg), collect, &attrs);
+	if (!tb[IFLA_STATS64])
+		return 0;
+	/* it has grown since, and the kernel does not align it everywhere */
+	len = mnl_attr_get_payload_len(tb[IFLA_STATS64]);
+	memcpy(&c->stats, mnl_attr_get_payload(tb[IFLA_STATS64]), len < sizeof(c->stats) ? len : sizeof(c->stats));
+	c->found = len >= 2 * sizeof(c->stats.rx_packets);
+	return 0;
+}
+
+int rtnl_link_counters(int fd, uint32_t ifindex, struct tw_event *fact, uint64_t *rx, uint64_t *tx)
+{
+	union {
+		struct nlmsghdr nlh;
+		char buf[RTNL_REQUEST_SIZE];
+	} req = { 0 };
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(&req);
+	struct counters c = { .fact = fact };
+	struct ifinfomsg *ifi;
+	int err;
+
+	nlh->nlmsg_type = RTM_GETLINK;
+	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	ifi->ifi_index = (int)ifindex;
+	err = rtnl_request(fd, nlh, false, read_counters, &c);
+	if (err)
+		return err;
+	if (!c.found)
+		return -ENODATA;
+	*rx = c.stats.rx_packets;
+	*tx = c.stats.tx_packets;
+	return 0;
+}
+
 /* ---- dump ---- */
 
 struct link_name {

@@ -43,10 +43,14 @@ int rtnl_parse_link(const struct nlmsghdr *nlh, struct tw_event *fact, struct rt
 int rtnl_dump_links(const struct netns_ref *ref,
 		    int (*fn)(void *ctx, const struct tw_event *fact), void *ctx);
 
+/*
+ * The link with this number, over a socket of rtnl_open(), and how many
+ * packets it has counted. fact as of rtnl_parse_link(). -ENODEV: there is none.
+ */
+int rtnl_link_counters(int fd, uint32_t ifindex, struct tw_event *fact, uint64_t *rx, uint64_t *tx);
+
 /* CLOCK_BOOTTIME in ns. */
 uint64_t rtnl_boottime(void);
-
-/* ---- for rtnl_monitor.c ---- */
 
 /*
  * A socket for requests, of the namespace of nsfs fd `netns`, or with -1 of

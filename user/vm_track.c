@@ -37,6 +37,7 @@ struct object {
 	struct link by_id;
 	uint64_t id;
 	struct machine *owner;	/* NULL: none yet */
+	bool had;		/* some machine had it */
 	struct earlier earlier;
 };
 
@@ -44,6 +45,8 @@ struct vm_track {
 	struct table machines, files, devices;
 	vm_watch_fn watch;
 	void *watch_ctx;
+	vm_got_fn got;
+	void *got_ctx;
 	struct machine *doomed;		/* nothing refers to them but the last answer */
 	struct event_earlier told[2 * EARLIER_MAX];	/* of the last notice */
 };
@@ -339,10 +342,12 @@ static void take_over(struct vm_track *t, struct object *o)
 }
 
 /* Who owns the file and the device after this event? */
-static void settle_owner(struct vm_track *t, const struct change *c, struct machine *actor, struct object *file,
+static void settle_owner(struct vm_track *t, const struct event *event, struct machine *actor, struct object *file,
 			 struct object *dev)
 {
+	const struct change *c = event->change;
 	bool takes = is_holding(c->event) || c->event == EV_ATTACH;
+	struct machine *before = dev ? dev->owner : NULL;
 
 	if (takes && !actor && c->file)
 		take_over(t, dev);
@@ -350,12 +355,23 @@ static void settle_owner(struct vm_track *t, const struct change *c, struct mach
 		object_give(t, file, actor);
 	if (takes && file && file->owner && dev)
 		object_give(t, dev, file->owner);
+	if (dev && dev->owner && dev->owner != before) {
+		if (t->got && c->event != EV_EXIST && !(c->has & CH_SEED))
+			t->got(t->got_ctx, event, !dev->had && c->dev->since_ns);
+		dev->had = true;
+	}
 }
 
 void vm_track_on_new(struct vm_track *t, vm_watch_fn watch, void *ctx)
 {
 	t->watch = watch;
 	t->watch_ctx = ctx;
+}
+
+void vm_track_on_device(struct vm_track *t, vm_got_fn got, void *ctx)
+{
+	t->got = got;
+	t->got_ctx = ctx;
 }
 
 bool vm_track_event(struct vm_track *t, struct event *event, struct vm_notice *notice)
@@ -373,7 +389,7 @@ bool vm_track_event(struct vm_track *t, struct event *event, struct vm_notice *n
 	actor = actor_of(t, event);
 	if (actor)
 		count_fds(actor, c);
-	settle_owner(t, c, actor, file, dev);
+	settle_owner(t, event, actor, file, dev);
 	owner = file && file->owner ? file->owner : dev ? dev->owner : NULL;
 	if (owner && !event->vm_type && !is_holding(c->event))
 		fill(event, owner);
@@ -403,6 +419,16 @@ bool vm_track_ended(struct vm_track *t, uint32_t pid, uint64_t start_ns, struct 
 	free_doomed(t);
 	m = machine_find(t, pid, start_ns);
 	return m && stop(t, m, notice);
+}
+
+bool vm_track_owner(const struct vm_track *t, uint64_t device, struct vm_notice *notice)
+{
+	const struct object *dev = object_find(&t->devices, device);
+
+	if (!dev || !dev->owner || dev->owner->ended)
+		return false;
+	notice_of(dev->owner, EV_FIRST_PACKET, notice);
+	return true;
 }
 
 /* ---- the end ---- */

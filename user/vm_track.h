@@ -31,6 +31,14 @@ void vm_track_free(struct vm_track *t);
 typedef int (*vm_watch_fn)(void *ctx, uint32_t pid, uint64_t start_ns);
 void vm_track_on_new(struct vm_track *t, vm_watch_fn watch, void *ctx);
 
+/*
+ * `got` is called for each device that a machine gets: the event by which it
+ * did. `first`: no machine had it before, and its beginning was seen. Not for
+ * what is found by a scan.
+ */
+typedef void (*vm_got_fn)(void *ctx, const struct event *event, bool first);
+void vm_track_on_device(struct vm_track *t, vm_got_fn got, void *ctx);
+
 struct vm_notice {
 	enum event_kind event;		/* EV_VM_START, EV_VM_STOP */
 	struct tw_task task;		/* the machine's own process, as far as it was seen */
@@ -50,5 +58,8 @@ bool vm_track_event(struct vm_track *t, struct event *event, struct vm_notice *n
 
 /* The process ended. As above. Its files and devices stay its own while they last and nobody else takes them. */
 bool vm_track_ended(struct vm_track *t, uint32_t pid, uint64_t start_ns, struct vm_notice *notice);
+
+/* Whose device it is now, as in a notice; false: no machine's that runs. As above. */
+bool vm_track_owner(const struct vm_track *t, uint64_t device, struct vm_notice *notice);
 
 #endif /* TW_VM_TRACK_H */

@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -182,6 +183,60 @@ def succession(s):
         s.ip("link", "del", name)
 
 
+def send_frame(ifname):
+    """One frame from the host to whoever reads the tap."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((ifname, 0))
+        raw.send(b"\xff" * 6 + b"\x02\0\0\0\0\x02" + b"\x88\xb5" + bytes(46))
+
+
+def first_packets(s):
+    """first-packet: once for each direction, of a device made for the machine, and of one that another had, elsewhere"""
+    with Programs() as programs:
+        watch, ns, name = s.start(), s.netns("n"), s.ifname("a")
+        one = s.fixture(command=programs.qemu(s.prefix + "one"))
+        one.open("x")
+        one.setiff("x", name, "tap", "no_pi")
+        s.ip("link", "set", name, "up")
+        start = watch.wait(lambda: watch.find("vm-start", process__pid=one.pid))
+        want(start, "vm-start")
+        one.do("transmit x")
+        out = watch.wait(lambda: watch.find("first-packet", device__ifname=name, direction="out"))
+        want(out, "out")
+        want(member(out, "vm.name") == s.prefix + "one" and "process" not in out and "how" not in out, "of the machine", out)
+        want(0 < out["after_boottime_ns"] < out["boottime_ns"], "between two moments", out)
+        send_frame(name)
+        one.do("receive x")
+        into = watch.wait(lambda: watch.find("first-packet", device__ifname=name, direction="in"))
+        want(into and into["device"]["id"] == out["device"]["id"], "in", into)
+
+        # a second machine on a persistent device that has counted already, in another namespace
+        s.ip("tuntap", "add", s.ifname("b"), "mode", "tap", netns=ns)
+        s.ip("link", "set", s.ifname("b"), "up", netns=ns)
+        for turn in range(2):
+            vm = s.fixture(ns, programs.qemu(s.prefix + "two%d" % turn))
+            vm.open("x")
+            vm.setiff("x", s.ifname("b"), "tap", "no_pi")
+            want(watch.wait(lambda: watch.find("vm-start", process__pid=vm.pid)), "vm-start of", turn)
+            # the first look tells where the counters stand; it is due at once, yet only then can a packet be the first
+            since = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            while turn and not any(e["event"] == "first-packet" and member(e, "vm.name") == s.prefix + "two1"
+                                   for e in watch.events):
+                vm.do("transmit x")
+                want(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since < tw.seconds(10) * 10**9, "out of the second")
+                select.select([], [], [], 0.05)
+            vm.do("transmit x")
+            told = watch.wait(lambda: watch.find("first-packet", vm__name=s.prefix + "two%d" % turn, direction="out"))
+            want(told and told["device"]["netns"] == ns.inode, "out in another namespace", told)
+            vm.end()
+            want(watch.wait(lambda: watch.find("vm-stop", process__pid=vm.pid)), "vm-stop of", turn)
+        watch.settle()
+        counted = [(member(e, "vm.name"), e["direction"]) for e in s.mine(watch.events) if e["event"] == "first-packet" and
+                   (e["direction"] == "out" or member(e, "device.ifname") == name)]
+        want(counted == [(s.prefix + "one", "out"), (s.prefix + "one", "in"), (s.prefix + "two0", "out"),
+                         (s.prefix + "two1", "out")], "each once", counted)
+
+
 class Recorder:
     """A running `tapwatch record` with a database of its own."""
     def __init__(self, directory):
@@ -252,4 +307,4 @@ def timeline(s):
 
 
 SCENARIOS = [by_name, handed_over, vms]
-OWN_SCENARIOS = [vm_filter, succession, timeline]
+OWN_SCENARIOS = [vm_filter, succession, first_packets, timeline]

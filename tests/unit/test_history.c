@@ -271,6 +271,8 @@ static void put_special(struct box *box)
 	change.has = 0;
 	put(box, &event);
 	event.n_earlier = 0;
+	change = (struct change){ .event = EV_FIRST_PACKET, .fd = -1, .time_ns = 65, .after_ns = 61, .how = HOW_IN };
+	put(box, &event);
 	event.boot_id = NULL;
 	event.source = NULL;
 	put(box, &event);
@@ -373,15 +375,15 @@ static void test_by_name(void **state)
 	assert_int_equal(history_each(r, &query, note_seq, &at), 0);
 	/* attach, rename, move, of the device that had this name; but not attach-failed of "ta%d" */
 	assert_int_equal(at - seqs, 3);
-	assert_int_equal(seqs[0], 6 + 1);
+	assert_int_equal(seqs[0], 7 + 1);
 	query.reverse = true;
 	at = seqs;
 	assert_int_equal(history_each(r, &query, note_seq, &at), 0);
-	assert_int_equal(seqs[2], 6 + 1);
+	assert_int_equal(seqs[2], 7 + 1);
 	query.no_run_events = false;
 	assert_int_equal(history_each(r, &query, count, &n), 0);
-	/* ready, gap, lost, vm-start that tells earlier ones; attach-failed that tells holders */
-	assert_int_equal(n, 3 + 5);
+	/* ready, gap, lost, vm-start that tells earlier ones, first-packet twice; attach-failed that tells holders */
+	assert_int_equal(n, 3 + 7);
 	query = (struct history_query){ .ifnames = both, .n_ifnames = 2, .no_run_events = true };
 	at = seqs;
 	assert_int_equal(history_each(r, &query, note_seq, &at), 0);

@@ -175,6 +175,16 @@ static void test_json_vm_start(void **state)
 }
 
 /* What is unknown is not there, however the bytes stand. */
+static void test_json_first_packet(void **state)
+{
+	(void)state;
+	change.event = EV_FIRST_PACKET;
+	change.how = HOW_OUT;
+	change.after_ns = 4711;
+	assert_non_null(strstr(json(), "\"direction\":\"out\",\"after_boottime_ns\":4711"));
+	assert_null(strstr(json(), "\"how\""));
+}
+
 static void test_json_unknown(void **state)
 {
 	(void)state;
@@ -424,6 +434,15 @@ static void test_text_details(void **state)
 	change.how = HOW_UNKNOWN;
 	change.has = 0;
 	expect(line(), T "delete        -                       - vnet99     fooz[4026532591]\n");
+	change.event = EV_FIRST_PACKET;
+	change.how = HOW_OUT;
+	change.after_ns = change.time_ns - 104000001;
+	expect(line(), T "first-packet  -                       - vnet99     fooz[4026532591] "
+	       "out of the machine, 105 ms before at most\n");
+	change.how = HOW_IN;
+	change.after_ns = 0;
+	expect(line(), T "first-packet  -                       - vnet99     fooz[4026532591] into the machine\n");
+	change.how = HOW_UNKNOWN;
 	change.event = EV_VM_START;
 	event.vm_type = "qemu";
 	event.vm_name = "web\n01";
@@ -686,6 +705,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_json_full, setup),
 		cmocka_unit_test_setup(test_json_vm_start, setup),
+		cmocka_unit_test_setup(test_json_first_packet, setup),
 		cmocka_unit_test_setup(test_json_unknown, setup),
 		cmocka_unit_test_setup(test_json_zeros, setup),
 		cmocka_unit_test_setup(test_json_flags, setup),

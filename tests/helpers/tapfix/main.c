@@ -31,6 +31,8 @@
  *   flip NAME N			N times: queue detach, queue attach
  *   persist NAME 0|1	owner NAME UID	group NAME GID
  *   getiff NAME	devnetns NAME	sknetns NAME
+ *   transmit NAME		a frame, into a tap with no_pi
+ *   receive NAME		waits for a packet
  * Many devices
  *   many N PREFIX			N persistent taps PREFIX0...
  *   churn N PREFIX			N times in a row: open, setiff, close; until the next command comes; answers `made`

@@ -271,6 +271,32 @@ static int tell_netns(const char *name, unsigned long cmd)
 static int cmd_devnetns(char **w, int n) { (void)n; return tell_netns(w[1], TUNGETDEVNETNS); }
 static int cmd_sknetns(char **w, int n) { (void)n; return tell_netns(w[1], SIOCGSKNS); }
 
+/* ---- commands: packets -------------------------------------------------- */
+
+/* A frame to everybody, of a protocol for local experiments (0x88b5); set up with no_pi. */
+static int cmd_transmit(char **w, int n)
+{
+	unsigned char frame[60] = { 255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
+	int fd = slot_fd(w[1]);
+
+	(void)n;
+	if (fd < 0)
+		return fd;
+	return write(fd, frame, sizeof(frame)) < 0 ? -errno : 0;
+}
+
+/* Waits for one. */
+static int cmd_receive(char **w, int n)
+{
+	unsigned char frame[4096];
+	int fd = slot_fd(w[1]);
+
+	(void)n;
+	if (fd < 0)
+		return fd;
+	return read(fd, frame, sizeof(frame)) < 0 ? -errno : 0;
+}
+
 /* ---- commands: many devices ------------------------------------------- */
 
 static int make_taps(char **w, bool persist)
@@ -377,6 +403,7 @@ const struct command tun_commands[] = {
 	{ "queue", 3, cmd_queue }, { "flip", 3, cmd_flip },
 	{ "persist", 3, cmd_persist }, { "owner", 3, cmd_owner }, { "group", 3, cmd_group },
 	{ "getiff", 2, cmd_getiff }, { "devnetns", 2, cmd_devnetns }, { "sknetns", 2, cmd_sknetns },
+	{ "transmit", 2, cmd_transmit }, { "receive", 2, cmd_receive },
 	{ "many", 3, cmd_many }, { "churn", 3, cmd_churn },
 	{ "rename", 3, cmd_rename }, { "mac", 3, cmd_mac }, { "up", 2, cmd_up }, { "down", 2, cmd_down },
 	{ 0 },
