@@ -212,21 +212,28 @@ static const struct {
 	{ "drop", "exit", "dropped at the end of", "as" },
 	{ "drop", NULL, "dropped by", "as" },
 };
+#define N_PHRASES (sizeof(phrases) / sizeof(phrases[0]))
 
-static void print_link(struct json_object *link, int indent)
+static size_t phrase_of(struct json_object *link)
 {
-	const char *event = text_of(link, "event"), *how = text_of(link, "how"), *fd = text_of(link, "fd");
-	struct json_object *old;
-	size_t i = 0, n = sizeof(phrases) / sizeof(phrases[0]);
+	const char *event = text_of(link, "event"), *how = text_of(link, "how");
+	size_t i = 0;
 
-	while (i < n && (!event || strcmp(phrases[i].event, event) ||
-			 (phrases[i].how && (!how || strcmp(phrases[i].how, how)))))
+	while (i < N_PHRASES && (!event || strcmp(phrases[i].event, event) ||
+				 (phrases[i].how && (!how || strcmp(phrases[i].how, how)))))
 		i++;
-	if (i == n)
+	return i;
+}
+
+void chain_print_step(struct json_object *link)
+{
+	const char *fd = text_of(link, "fd");
+	struct json_object *old;
+	size_t i = phrase_of(link);
+
+	if (i == N_PHRASES)
 		return;
-	printf("%*s", indent, "");
-	print_when(text_of(link, "time"));
-	printf("  %s ", phrases[i].words);
+	printf("%s ", phrases[i].words);
 	print_process(link);
 	if (fd)
 		printf(" %s fd %s", phrases[i].after, fd);
@@ -236,6 +243,16 @@ static void print_link(struct json_object *link, int indent)
 	}
 	if (text_of(link, "source"))
 		printf(" (or earlier)");
+}
+
+static void print_link(struct json_object *link, int indent)
+{
+	if (phrase_of(link) == N_PHRASES)
+		return;
+	printf("%*s", indent, "");
+	print_when(text_of(link, "time"));
+	printf("  ");
+	chain_print_step(link);
 	printf("\n");
 }
 

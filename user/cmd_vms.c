@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "diag.h"
@@ -17,6 +18,7 @@
 #include "past.h"
 #include "snapshot.h"
 #include "vm.h"
+#include "vm_live.h"
 #include "vm_story.h"
 
 static const char help[] =
@@ -25,9 +27,9 @@ static const char help[] =
 	"Prints every virtual machine that has a TUN/TAP device, a line for each of its interfaces. With a\n"
 	"NAME (a glob, or a UUID) the last run of that machine out of the history, as a timeline: who\n"
 	"prepared its interfaces, what was done to them, and how it ended; with --at the last one that\n"
-	"began before.\n";
+	"began before. Where nothing was recorded: what a running tapwatch saw of the running machine.\n";
 
-#define COLUMNS "vm_name,vm_type,vm_manager,pid,start,ifname,kind,netns,master,queues,vhost"
+#define COLUMNS "vm_name,vm_type,vm_manager,pid,start,start_ms,ifname,kind,netns,master,queues,vhost"
 
 /* ---- rows of machines: one for each interface ---- */
 
@@ -116,7 +118,7 @@ static const struct {
 } machine_members[] = {
 	{ "name", "vm_name" }, { "type", "vm_type" }, { "uuid", "vm_uuid" }, { "manager", "vm_manager" },
 	{ "command", "command" }, { "user", "user" }, { "uid", "uid" }, { "since", "start" },
-	{ "start_ns", "start_ns" }, { "exe", "exe" }, { "cgroup", "cgroup" }, { "process_netns", "process_netns" },
+	{ "start_ns", "start_ns" }, { "start_ms", "start_ms" }, { "exe", "exe" }, { "cgroup", "cgroup" }, { "process_netns", "process_netns" },
 	{ "vhost", "vhost" },
 };
 
@@ -420,9 +422,12 @@ static int tell_story(struct history_reader *reader, const struct options *o, co
 	if (err == -ENOENT || err == -ENODATA) {
 		char safe[ESCAPE_SIZE(256)];
 
+		int status = o->past ? -1 : vm_live_tell(o, name, "the history does not know it");
+
 		escape_term(safe, sizeof(safe), name, strnlen(name, 256));
-		warn_msg("the history knows no virtual machine '%s'", safe);
-		return EXIT_FAILED;
+		if (status < 0)
+			warn_msg("the history knows no virtual machine '%s'%s", safe, o->past ? "" : ", and none runs");
+		return status < 0 ? EXIT_FAILED : status;
 	}
 	if (!err)
 		err = o->json ? print_story_json(reader, &story) : print_story(reader, &story);
@@ -430,11 +435,28 @@ static int tell_story(struct history_reader *reader, const struct options *o, co
 	return err && err != -EPIPE ? past_failed(o, err) : finish(0);
 }
 
+/* Nothing was recorded: what is there, and what is known of it. */
+static int without_history(const struct options *o, const char *name)
+{
+	int status = vm_live_tell(o, name, "there is no history");
+	char safe[ESCAPE_SIZE(256)];
+
+	if (status >= 0)
+		return status;
+	escape_term(safe, sizeof(safe), name, strnlen(name, 256));
+	warn_msg("no virtual machine '%s' runs, and there is no history of those that did (%s); 'tapwatch record' writes it",
+		 safe, o->db);
+	return EXIT_FAILED;
+}
+
 static int vms_name(const struct options *o, const char *name)
 {
-	struct history_reader *reader = past_open(o);
+	bool nothing = !strcmp(o->db, HISTORY_DEFAULT_DB) && !o->past && access(o->db, F_OK) && errno == ENOENT;
+	struct history_reader *reader = nothing ? NULL : past_open(o);
 	int status = EXIT_FAILED;
 
+	if (nothing)
+		return without_history(o, name);
 	if (!reader)
 		return status;
 	if (!history_reader_begin(reader)) {
@@ -449,7 +471,7 @@ static int vms_name(const struct options *o, const char *name)
 
 static int vms(const struct options *o)
 {
-	unsigned wanted = ROWS_VM | ROWS_VHOST | ROWS_USER | ROWS_PROCESS | ROWS_START | (o->json ? 0 : ROWS_LABEL);
+	unsigned wanted = ROWS_VM | ROWS_VHOST | ROWS_USER | ROWS_PROCESS | ROWS_START | ROWS_TOOK | (o->json ? 0 : ROWS_LABEL);
 	struct doubt doubt = { 0 };
 	struct rows rows = { 0 };
 	int status = o->past ? past_read(&rows, o, &doubt) : snapshot_read(&rows, o);

@@ -22,6 +22,7 @@
 #include "past.h"
 #include "runtime.h"
 #include "snapshot.h"
+#include "stories.h"
 
 static const char help[] =
 	"Usage: tapwatch who IFNAME [OPTION...]\n"
@@ -68,65 +69,6 @@ static bool same_process(const struct row *x, const struct row *y)
 }
 
 /* --- how the files came there, as a running tapwatch saw it --- */
-
-static uint64_t number_of(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(object, key, &value) ? json_object_get_uint64(value) : 0;
-}
-
-/* Start times are told in ns by the kernel's own account, in clock ticks by /proc. */
-static bool same_start(uint64_t a, uint64_t b)
-{
-	return (a > b ? a - b : b - a) < 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK);
-}
-
-/* Is the file of this row the one of that story? They have a holder in common, or neither has one. */
-static bool tells_of(struct json_object *story, const struct row *row)
-{
-	struct json_object *holders;
-
-	if (!json_object_object_get_ex(story, "holders", &holders) || !json_object_is_type(holders, json_type_array))
-		return false;
-	if (!(row->has & TW_HAS_TASK))
-		return !json_object_array_length(holders) && number_of(story, "netns") == row->dev.netns &&
-		       number_of(story, "ifindex") == row->dev.ifindex;
-	for (size_t i = 0; i < json_object_array_length(holders); i++) {
-		struct json_object *h = json_object_array_get_idx(holders, i);
-
-		if (number_of(h, "pid") == row->task.pid && number_of(h, "fd") == (uint64_t)row->fd &&
-		    same_start(number_of(h, "start_ns"), row->task.start_ns))
-			return true;
-	}
-	return false;
-}
-
-/* Did that tapwatch see the file from its open on? */
-static bool is_whole(struct json_object *story)
-{
-	struct json_object *chain, *first, *event, *source;
-
-	if (!json_object_object_get_ex(story, "chain", &chain))
-		return false;
-	first = json_object_array_get_idx(chain, 0);
-	return first && json_object_object_get_ex(first, "event", &event) &&
-	       !strcmp(json_object_get_string(event), "open") && !json_object_object_get_ex(first, "source", &source);
-}
-
-/* The best story there is about the file of this row; NULL: none. */
-static struct json_object *story_of(struct json_object *stories, const struct row *row)
-{
-	struct json_object *best = NULL;
-
-	for (size_t i = 0; stories && i < json_object_array_length(stories); i++) {
-		struct json_object *story = json_object_array_get_idx(stories, i);
-
-		if (tells_of(story, row) && (!best || (is_whole(story) && !is_whole(best))))
-			best = story;
-	}
-	return best;
-}
 
 /* The first row of each file, among rows of one device. */
 static bool is_first_of_file(const struct row *row, size_t i)

@@ -215,6 +215,11 @@ static bool get_start_ns(const struct row *row, struct field_value *v)
 	return number(v, row->task.start_ns, row->task.start_ns);
 }
 
+static bool get_start_ms(const struct row *row, struct field_value *v)
+{
+	return number(v, row->start_took_ns, (row->start_took_ns + 500000) / 1000000);
+}
+
 static bool get_exe(const struct row *row, struct field_value *v)
 {
 	return text(v, row->exe);
@@ -271,6 +276,9 @@ const struct field fields[] = {
 	{ "vhost", FIELD_NUMBER, H, ROWS_VHOST, "files of vhost-net that the process has open", get_vhost },
 	{ "start", FIELD_TEXT, H, ROWS_START, "when the process started (UTC)", get_start },
 	{ "start_ns", FIELD_NUMBER, H, 0, "the same in ns since boot", get_start_ns },
+	{ "start_ms", FIELD_NUMBER, H, ROWS_VM | ROWS_START | ROWS_TOOK,
+	  "ms from the start of a machine's process until it had the first of its interfaces; known to a tapwatch that runs "
+	  "since before", get_start_ms },
 	{ "exe", FIELD_TEXT, H | C, ROWS_PROCESS, "its executable", get_exe },
 	{ "cgroup", FIELD_TEXT, H | C, ROWS_PROCESS, "its control group", get_cgroup },
 };

@@ -19,6 +19,7 @@
 #include "diag.h"
 #include "netns.h"
 #include "replay.h"
+#include "stories.h"
 
 #define NS_PER_SEC 1000000000ULL
 
@@ -294,6 +295,7 @@ int past_read(struct rows *rows, const struct options *o, struct doubt *doubt)
 	if (err)
 		return past_failed(o, err);
 	rows_filter(rows, wanted_row, o->filter);
+	starts_fill(rows);
 	name_initial(rows, netns_initial());
 	rows_sort(rows, netns_initial());
 	return EXIT_FINE;

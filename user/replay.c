@@ -61,6 +61,7 @@ struct past_hold {
 	TAILQ_ENTRY(past_hold) of_file;
 	struct process *process;	/* NULL: not told */
 	struct past_file *file;
+	uint64_t since_ns;		/* CLOCK_REALTIME; 0: older than what was told */
 	int fd;
 };
 
@@ -408,14 +409,23 @@ static void file_free(struct replay *r, struct past_file *f)
 	free(f);
 }
 
+/* What a scan finds is as old as that, or older. */
+static uint64_t since(const struct event *event)
+{
+	return event->change->has & CH_SEED || event->change->event == EV_EXIST ? 0 : event->realtime_ns;
+}
+
 static int hold_add(struct replay *r, const struct event *event, struct past_file *f)
 {
 	const struct change *c = event->change;
 	struct process *p = process_find(r, c->task);
 	struct past_hold *old = p ? hold_find(r, p, c->fd) : NULL, *h;
 
-	if (old && old->file == f)
+	if (old && old->file == f) {
+		if (c->how == HOW_EXEC)
+			old->since_ns = since(event);
 		return 0;
+	}
 	h = calloc(1, sizeof(*h));
 	if (h && !p)
 		p = process_new(r, c->task);
@@ -427,6 +437,7 @@ static int hold_add(struct replay *r, const struct event *event, struct past_fil
 	p->holds++;
 	h->file = f;
 	h->fd = c->fd;
+	h->since_ns = since(event);
 	table_add(&r->slots, &h->by_slot, slot_hash(p, c->fd));
 	TAILQ_INSERT_TAIL(&r->all_holds, h, all);
 	TAILQ_INSERT_TAIL(&f->holds, h, of_file);
@@ -674,6 +685,7 @@ static int add_hold(struct rows *rows, const struct past_hold *h)
 		return -ENOMEM;
 	row->has = TW_HAS_FD;
 	row->fd = h->fd;
+	row->held_ns = h->since_ns;
 	err = fill_process(rows, row, h->process);
 	return err ? err : fill_file(rows, row, h->file);
 }

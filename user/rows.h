@@ -42,6 +42,8 @@ struct row {
 	uint32_t vm_pid;	/* the machine's own process: the holder or an ancestor; 0: no machine */
 	const char *role;	/* what the holder is: "vm", "vpn", ... */
 	unsigned vhost;		/* files of vhost-net that the holder has open; 0 none or unknown */
+	uint64_t held_ns;	/* when the holder's program got the fd, CLOCK_REALTIME; 0 unknown, or not asked for */
+	uint64_t start_took_ns;	/* of a machine: starts_fill(); 0 unknown */
 	int64_t start_realtime_ns;	/* when the holder started, CLOCK_REALTIME; 0 unknown */
 };
 
@@ -86,6 +88,7 @@ void rows_sort(struct rows *rows, uint32_t init_netns);
 #define ROWS_START	(1u << 4)  /* start_realtime_ns */
 #define ROWS_VM		(1u << 5)  /* vm_*, role */
 #define ROWS_VHOST	(1u << 6)  /* vhost */
+#define ROWS_TOOK	(1u << 7)  /* start_took_ns; for snapshot_finish(), together with ROWS_VM and ROWS_START */
 
 struct labels;
 struct process_cache;

@@ -85,6 +85,11 @@ static int file_named(void *ctx, const struct file *file)
 	return strcmp(name, a->ifname) ? 0 : add_file(a, file);
 }
 
+static int file_any(void *ctx, const struct file *file)
+{
+	return add_file(ctx, file);
+}
+
 static int file_held(void *ctx, const struct hold *hold)
 {
 	struct asked *a = ctx;
@@ -102,6 +107,8 @@ static struct json_object *answer(const struct bindings *b, char *request)
 	if (!strncmp(request, "chains ", 7)) {
 		a.ifname = request + 7;
 		bindings_each_file(b, file_named, &a);
+	} else if (!strcmp(request, "chains-all")) {
+		bindings_each_file(b, file_any, &a);
 	} else if (sscanf(request, "chains-of %u %d", &a.pid, &a.fd) == 2) {
 		bindings_each_hold(b, file_held, &a);
 	}

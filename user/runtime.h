@@ -6,7 +6,8 @@
  *
  * A request is one line, the answer one JSON document, then the connection
  * ends. "chains IFNAME": of the files bound to devices of this name (as JSON
- * has it); "chains-of PID FD": of this file.
+ * has it); "chains-of PID FD": of this file; "chains-all": of
+ * all files.
  */
 #ifndef TW_RUNTIME_H
 #define TW_RUNTIME_H
@@ -46,5 +47,8 @@ struct json_object *chain_json(const struct bindings *b, const struct file *file
 
 /* The lines of one such object, indented by `indent` blanks; times local. */
 void chain_print(struct json_object *object, int indent);
+
+/* One element of its chain, without time and newline. */
+void chain_print_step(struct json_object *step);
 
 #endif /* TW_RUNTIME_H */

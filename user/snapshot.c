@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <json-c/json.h>
 #include <string.h>
 
 #include "diag.h"
@@ -9,6 +10,7 @@
 #include "process.h"
 #include "seed.h"
 #include "snapshot.h"
+#include "stories.h"
 
 static void no_change(void *ctx, const struct change *change)
 {
@@ -72,6 +74,15 @@ static int look_up(struct rows *rows, unsigned wanted, bool deep)
 	return err;
 }
 
+/* A convenience: without memory, or a tapwatch that knows, it is not known. */
+static void look_up_starts(struct rows *rows)
+{
+	struct json_object *stories = stories_all();
+
+	stories_fill(rows, stories);
+	json_object_put(stories);
+}
+
 int snapshot_read(struct rows *rows, const struct options *o)
 {
 	loader_log_setup(o->verbose);
@@ -93,6 +104,8 @@ int snapshot_finish(struct rows *rows, unsigned wanted, bool deep)
 		warn_msg("cannot go on: out of memory");
 		return EXIT_FAILED;
 	}
+	if (wanted & ROWS_TOOK)
+		look_up_starts(rows);
 	rows_sort(rows, netns_initial());
 	return EXIT_FINE;
 }

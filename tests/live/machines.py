@@ -121,6 +121,21 @@ def brief_earlier(event):
     return [(e["event"], e.get("pid"), e.get("how")) for e in event.get("earlier", [])]
 
 
+def live_timeline(f, machine, name):
+    """vms NAME of a machine of which there is no history: what the watch saw"""
+    status, out, err = tapwatch("vms", machine["name"])
+    want(status == 0 and not err, "vms NAME, live", status, out, err)
+    words = ["%s (qemu, %s), pid %d, running" % (machine["name"], UUID, f.pid), "process %d started" % f.pid,
+             "%s: opened by tapfix(%d)" % (name, f.pid), "%s: passed by exec to" % name, "now    %s: bound, fd" % name]
+    want(sorted(words, key=out.find) == words and -1 not in map(out.find, words), "in this order: %s" % words, out)
+    status, out, err = tapwatch("vms", "-J", UUID)
+    told = json.loads(out)
+    want((told["name"], told["running"], told["complete"]) == (machine["name"], True, True), "vms -J NAME, live", told)
+    want([(e["event"], e.get("how"), e["ifname"]) for e in told["timeline"]][0] == ("open", None, name), "timeline", told)
+    status, out, err = tapwatch("vms", "no" + machine["name"])
+    want(status == 1 and not out and err.count("\n") == 1 and "no" + machine["name"] in err, "vms of none", status, out, err)
+
+
 def handed_over(s):
     """opened and bound by one program, passed by exec to a hypervisor: vm-start tells what was before, vm-stop the end"""
     with Programs() as programs:
@@ -141,6 +156,9 @@ def handed_over(s):
         told = brief_earlier(s.told[-1])
         want(told == [(e["event"], member(e, "process.pid") if "process" in e else None, None) for e in born],
              "what was before", told, [tw.brief(e) for e in born])
+        status, out, err = tapwatch("vms", "-J", "--vm", machine["name"])
+        want(status == 0 and 0 <= json.loads(out)["start_ms"] < 1000 * tw.seconds(60), "vms: start_ms", status, out, err)
+        live_timeline(f, machine, name)
         s.ip("link", "set", name, "up")
         s.ip("link", "set", name, "down")
         s.ip("link", "set", name, "nomaster")
