@@ -29,6 +29,7 @@ unit_process := process $(VM_SOURCES)
 unit_vm := escape $(VM_SOURCES)
 unit_vm_track := vm_track table process names $(VM_SOURCES)
 unit_packets := packets
+unit_vm_stats := vm_stats table names
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
 unit_journal := journal out_json out_text $(OUT_SOURCES)

@@ -15,6 +15,7 @@
 #include "netns.h"
 #include "options.h"
 #include "out.h"
+#include "out_stats.h"
 #include "past.h"
 #include "snapshot.h"
 #include "vm.h"
@@ -23,11 +24,13 @@
 
 static const char help[] =
 	"Usage: tapwatch vms [OPTION...]\n"
-	"       tapwatch vms NAME [OPTION...]\n\n"
+	"       tapwatch vms NAME [OPTION...]\n"
+	"       tapwatch vms --stats [OPTION...]\n\n"
 	"Prints every virtual machine that has a TUN/TAP device, a line for each of its interfaces. With a\n"
 	"NAME (a glob, or a UUID) the last run of that machine out of the history, as a timeline: who\n"
 	"prepared its interfaces, what was done to them, and how it ended; with --at the last one that\n"
-	"began before. Where nothing was recorded: what a running tapwatch saw of the running machine.\n";
+	"began before. Where nothing was recorded: what a running tapwatch saw of the running machine.\n"
+	"With --stats how long starts took, by day and by who prepared them, out of the history.\n";
 
 #define COLUMNS "vm_name,vm_type,vm_manager,pid,start,start_ms,ifname,kind,netns,master,queues,vhost"
 
@@ -490,7 +493,7 @@ int cmd_vms(int argc, char **argv)
 {
 	struct options options;
 	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
-				   OPT_NOISE | OPT_AT | OPT_DB, argc, argv, help);
+				   OPT_NOISE | OPT_AT | OPT_DB | OPT_STATS, argc, argv, help);
 
 	if (status >= 0)
 		return status;
@@ -498,6 +501,12 @@ int cmd_vms(int argc, char **argv)
 		status = usage_error("vms", "unexpected argument '%s'", argv[options.first_operand + 1]);
 	else if (options.json && options.raw)
 		status = usage_error("vms", "--json and --raw exclude each other");
+	else if (options.stats && (options.at_ns || options.first_operand < argc || options.columns))
+		status = usage_error("vms", "--stats is of many starts: no NAME (give --vm GLOB), --at or --output");
+	else if (!options.stats && (options.since_ns || options.until_ns))
+		status = usage_error("vms", "--since and --until are for --stats");
+	else if (options.stats)
+		status = out_stats(&options);
 	else if (options.first_operand < argc)
 		status = vms_name(&options, argv[options.first_operand]);
 	else

@@ -15,7 +15,7 @@
 enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATION, LONG_HELP, LONG_LIST_COLUMNS,
        LONG_FD, LONG_SNAPSHOT_SEED, LONG_AT, LONG_DB, LONG_LINES, LONG_REVERSE, LONG_NOHEADINGS, LONG_AFTER_CURSOR,
        LONG_SHOW_CURSOR, LONG_CURSOR_FILE, LONG_KEEP, LONG_MAX_SIZE, LONG_GROUP, LONG_JOURNAL, LONG_ANCHOR,
-       LONG_DOT, LONG_STALE };
+       LONG_DOT, LONG_STALE, LONG_STATS };
 
 #define OPT_EVENTS	(1u << 31) /* options_parse(): those who filter what happens */
 
@@ -38,8 +38,9 @@ static const struct spec {
 	{ "event", 'e', "LIST", OPT_EVENTS, "only these events: attach, move, delete, …", 0 },
 	{ "vm", LONG_VM, "GLOB", OPT_FILTERS, "only virtual machines of such a name or UUID", 0 },
 	{ "at", LONG_AT, "TIME", OPT_AT, "as it was then: '2026-11-17 03:12', yesterday, -2h, …", 0 },
-	{ "since", 'S', "TIME", OPT_HISTORY, "only from then on: '2026-11-17 03:12', yesterday, -2h, …", 0 },
-	{ "until", 'U', "TIME", OPT_HISTORY, "only up to then", 0 },
+	{ "stats", LONG_STATS, NULL, OPT_STATS, "how long starts took, and which failed, out of the history", 0 },
+	{ "since", 'S', "TIME", OPT_HISTORY | OPT_STATS, "only from then on: '2026-11-17 03:12', yesterday, -2h, …", 0 },
+	{ "until", 'U', "TIME", OPT_HISTORY | OPT_STATS, "only up to then", 0 },
 	{ "lines", LONG_LINES, "[N]", OPT_HISTORY, "only the last N, +N: the first N (10)", 'n' },
 	{ "reverse", LONG_REVERSE, NULL, OPT_HISTORY, "newest first", 'r' },
 	{ "follow", 'f', NULL, OPT_HISTORY, "go on with what comes, after the last 10", 0 },
@@ -255,6 +256,10 @@ static int take_record_option(struct options *o, const char *command, int code, 
 		break;
 	case LONG_DOT:
 		o->dot = true;
+		break;
+	case LONG_STATS:
+		/* filters are for what was recorded */
+		o->stats = o->past = true;
 		break;
 	case LONG_STALE:
 		o->stale = true;

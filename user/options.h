@@ -26,6 +26,7 @@
 #define OPT_RECORD	(1u << 13) /* --keep, --max-size, --group, --journal */
 #define OPT_VERIFY	(1u << 14) /* --anchor */
 #define OPT_LIST	(1u << 15) /* --dot, --stale */
+#define OPT_STATS	(1u << 16) /* --stats, --since, --until */
 
 struct options {
 	struct filter *filter;
@@ -46,7 +47,7 @@ struct options {
 	const char *group;	/* NULL: not given */
 	const char *anchor;	/* NULL: not given */
 	bool journal;
-	bool dot, stale;
+	bool dot, stale, stats;
 	enum backend backend;
 	enum seed_backend seed;
 	uint64_t duration_ns;	/* 0: until a signal */

@@ -268,9 +268,10 @@ class Recorder:
         _, out, _ = tapwatch("history", "--json", "--db", self.db)
         return [json.loads(line) for line in out.splitlines()]
 
-    def until(self, name, limit=30):
+    def until(self, name, limit=30, count=1, ours=""):
         end = time.monotonic() + tw.seconds(limit)
-        while not any(e["event"] == name for e in self.events()):
+        # others on the machine may do the same
+        while sum(e["event"] == name and ours in json.dumps(e) for e in self.events()) < count:
             want(time.monotonic() < end and self.process.poll() is None, "%s in the history" % name)
             select.select([], [], [], 0.05)     # another process writes: nothing to wait for but the file
 
@@ -278,6 +279,26 @@ class Recorder:
         self.process.send_signal(signal.SIGTERM)
         _, err = self.process.communicate(timeout=tw.seconds(20))
         want(self.process.returncode == 0, "record ended with", self.process.returncode, err)
+
+
+def statistics(s, db, machine, name, holder):
+    """vms --stats: two starts that ended at once, and a third that was refused its interface"""
+    status, out, err = tapwatch("vms", "--stats", "-J", "--db", db, "--vm", s.prefix + "*")
+    want(status == 0 and not err, "vms --stats", status, err)
+    told = json.loads(out)
+    want({g.get("by"): (g["starts"], g["failed"]) for g in told["groups"]} == {"ip": (2, 2), None: (1, 1)}, "groups", told)
+    phases = [g["phases"] for g in told["groups"] if g.get("by") == "ip"][0]
+    want({p: phases[p]["n"] for p in ("prepare", "launch", "up")} == {"prepare": 2, "launch": 2, "up": 2} and
+         phases["launch"]["median_ns"] <= phases["launch"]["p95_ns"], "phases", phases)
+    want([(f["name"], f.get("errno"), f.get("requested"), f.get("holder_pid"), "ended_after_ns" in f) for f in told["failed"]] ==
+         [(machine, None, None, None, True), (machine, None, None, None, True), (machine + "2", "EBUSY", name, holder, False)],
+         "failed", told["failed"])
+    status, out, err = tapwatch("vms", "--stats", "--db", db, "--vm", s.prefix + "*")
+    want(status == 0 and "was refused %s: EBUSY, held by qemu-system-x86(%d)" % (name, holder) in out, "as text", out, err)
+    status, out, err = tapwatch("vms", "--stats", "--db", db, "--until", "@1000000000")
+    want(status == 0 and not out and err.count("\n") == 1, "none in that time", status, out, err)
+    status, out, err = tapwatch("vms", "--stats", "--at", "now", "--db", db)
+    want(status == 2, "--stats --at", status)
 
 
 def timeline(s):
@@ -292,15 +313,17 @@ def timeline(s):
             vm = s.fixture(command=programs.qemu(machine))
             vm.open("x")
             vm.setiff("x", name, "tap")
-            recorder.until("vm-start")
-            other = s.fixture()
+            recorder.until("vm-start", count=run + 1, ours=machine)
+            other = s.fixture(command=programs.qemu(machine + "2") if run else None)
             other.open("y")
             other.setiff("y", name, "tap", fails="EBUSY")
+            recorder.until("attach-failed", count=run + 1, ours=name)  # what it was is read while it lives
             other.end()
             vm.end()
             s.ip("link", "del", name)
         end = time.monotonic() + tw.seconds(20)
-        while len([e for e in recorder.events() if e["event"] in ("vm-stop", "delete")]) < 4:
+        while len([e for e in recorder.events() if (e["event"] == "vm-stop" and member(e, "vm.name") == machine) or
+                   (e["event"] == "delete" and member(e, "device.ifname") == name)]) < 4:
             want(time.monotonic() < end, "the end of both", recorder.events())
             select.select([], [], [], 0.05)
         recorder.end()
@@ -312,14 +335,17 @@ def timeline(s):
         want(names[:2] == ["open", "attach"] and told["timeline"][0]["process"]["pid"] == ip.pid, "it begins with ip", names)
         expected = ["open", "attach", "persist", "drop", "release", "open", "attach", "vm-start", "attach-failed", "drop",
                     "release", "vm-stop"]
-        # what rtnetlink tells may come a moment later
-        want([n for n in names if n not in ("up", "down", "delete")] == expected and
+        # what rtnetlink tells, and what is concluded from it, may come a moment later
+        late = ("up", "down", "delete", "drop", "release")
+        want([n for n in names if n not in late] == [n for n in expected if n not in late] and
+             sorted(n for n in names if n not in ("up", "down", "delete")) == sorted(expected) and
              (names.count("up"), names.count("delete")) == (1, 1), "timeline", names)
         offsets = [e["offset_ns"] for e in told["timeline"]]
         want(offsets == sorted(offsets), "in order of time", offsets)
         status, out, err = tapwatch("vms", UUID, "--db", recorder.db)
         want(status == 0 and out.startswith("%s (qemu, %s), pid %d\n" % (machine, UUID, vm.pid)) and
              "EBUSY: %s is held by" % name in out, "as text", out, err)
+        statistics(s, recorder.db, machine, name, vm.pid)
         status, out, err = tapwatch("vms", "no" + machine, "--db", recorder.db)
         want(status == 1 and not out and err.startswith("tapwatch: "), "no such machine", status, out, err)
 
