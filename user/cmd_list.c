@@ -11,12 +11,17 @@
 #include "options.h"
 #include "past.h"
 #include "snapshot.h"
+#include "stale.h"
 
 static const char help[] =
 	"Usage: tapwatch list [OPTION...]\n\n"
 	"Prints every fd that is bound to a TUN/TAP device or waits to be, and every device that nobody\n"
 	"holds, of all network namespaces. With --at as it was then, out of the history that 'tapwatch\n"
-	"record' wrote.\n";
+	"record' wrote. With --stale what is left over: devices that nobody holds, files whose device is\n"
+	"gone, fds of a machine's device that others have; since when, where it was recorded.\n";
+
+/* Without --output */
+#define STALE_COLUMNS "+stale,stale_since,stale_event,stale_command,stale_pid"
 
 /* Standard output at its end. `err`: negative errno so far. An exit status. */
 static int finish(int err)
@@ -150,31 +155,20 @@ static unsigned needs(const struct options *o, const struct columns *columns)
 	return o->json ? all & ~ROWS_LABEL : columns_need(columns);
 }
 
-/* Of no use to anybody any more: nobody holds the device, or the device of the file is gone. */
-static void keep_stale(struct rows *rows)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < rows->len; i++)
-		if (rows->row[i].state == ROW_NO_HOLDER || rows->row[i].state == ROW_ORPHANED)
-			rows->row[n++] = rows->row[i];
-	rows->len = n;
-}
-
 static int list(const struct options *o)
 {
 	struct columns columns;
 	struct rows rows = { 0 };
 	struct doubt doubt = { 0 };
-	int status = choose_columns(&columns, o->columns);
+	int status = choose_columns(&columns, o->stale && !o->columns ? STALE_COLUMNS : o->columns);
 
 	if (status >= 0)
 		return status;
 	status = o->past ? past_read(&rows, o, &doubt) : snapshot_read(&rows, o);
-	if (status == EXIT_FINE && o->stale)
-		keep_stale(&rows);
 	if (status == EXIT_FINE && !o->past)
-		status = snapshot_finish(&rows, needs(o, &columns), false);
+		status = snapshot_finish(&rows, needs(o, &columns) | (o->stale ? ROWS_VM : 0), false);
+	if (status == EXIT_FINE && o->stale)
+		status = stale_keep(&rows, o);
 	if (status == EXIT_FINE)
 		status = print_rows(&rows, o, &columns, &doubt);
 	if (status == EXIT_FINE && !rows.len && filter_has(o->filter, FILTER_PID)) {

@@ -220,6 +220,37 @@ static bool get_start_ms(const struct row *row, struct field_value *v)
 	return number(v, row->start_took_ns, (row->start_took_ns + 500000) / 1000000);
 }
 
+static bool get_stale(const struct row *row, struct field_value *v)
+{
+	return text(v, row->stale);
+}
+
+static bool get_stale_since(const struct row *row, struct field_value *v)
+{
+	time_t seconds = (time_t)(row->stale_since_ns / 1000000000);
+	struct tm tm;
+
+	if (!row->stale_since_ns || !gmtime_r(&seconds, &tm))
+		return false;
+	strftime(v->buf, sizeof(v->buf), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return text(v, v->buf);
+}
+
+static bool get_stale_event(const struct row *row, struct field_value *v)
+{
+	return text(v, row->stale_event);
+}
+
+static bool get_stale_command(const struct row *row, struct field_value *v)
+{
+	return text(v, row->stale_comm);
+}
+
+static bool get_stale_pid(const struct row *row, struct field_value *v)
+{
+	return number(v, row->stale_pid, row->stale_pid);
+}
+
 static bool get_exe(const struct row *row, struct field_value *v)
 {
 	return text(v, row->exe);
@@ -270,6 +301,14 @@ const struct field fields[] = {
 	{ "vm_manager", FIELD_TEXT, J | H, ROWS_VM, "who made it: libvirt, proxmox, openstack, ...", get_vm_manager },
 	{ "role", FIELD_TEXT, J | H, ROWS_VM,
 	  "what the process is: vm, vpn, container, network-manager, vm-manager, switch", get_role },
+	/* of list --stale */
+	{ "stale", FIELD_TEXT, J, 0,
+	  "with --stale, why: no-holder, orphaned, vm-gone: its machine has ended; other-holder: somebody else has an fd of a "
+	  "machine's device", get_stale },
+	{ "stale_since", FIELD_TEXT, J, 0, "since when (UTC), as recorded", get_stale_since },
+	{ "stale_event", FIELD_TEXT, J, 0, "the event that led there, as recorded", get_stale_event },
+	{ "stale_command", FIELD_TEXT, J | C, 0, "command name of the process that did it", get_stale_command },
+	{ "stale_pid", FIELD_NUMBER, J, 0, "its number", get_stale_pid },
 	/* beyond CONTRACT's members: only when asked for */
 	{ "netns_inode", FIELD_NUMBER, 0, 0, "inode number of the device's namespace", get_netns_inode },
 	{ "master", FIELD_TEXT, D, 0, "bridge, bond or the like that the device belongs to", get_master },

@@ -15,7 +15,7 @@
 enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATION, LONG_HELP, LONG_LIST_COLUMNS,
        LONG_FD, LONG_SNAPSHOT_SEED, LONG_AT, LONG_DB, LONG_LINES, LONG_REVERSE, LONG_NOHEADINGS, LONG_AFTER_CURSOR,
        LONG_SHOW_CURSOR, LONG_CURSOR_FILE, LONG_KEEP, LONG_MAX_SIZE, LONG_GROUP, LONG_JOURNAL, LONG_ANCHOR,
-       LONG_DOT, LONG_STALE, LONG_STATS };
+       LONG_DOT, LONG_STALE, LONG_OLDER, LONG_STATS };
 
 #define OPT_EVENTS	(1u << 31) /* options_parse(): those who filter what happens */
 
@@ -58,7 +58,8 @@ static const struct spec {
 	{ "output", 'o', "COLS", OPT_COLUMNS, "these columns; +COLS: these after the usual ones", 0 },
 	{ "list-columns", LONG_LIST_COLUMNS, NULL, OPT_COLUMNS, "what columns there are", 0 },
 	{ "raw", 'r', NULL, OPT_COLUMNS, "no padding, blanks and the like as \\xNN", 0 },
-	{ "stale", LONG_STALE, NULL, OPT_LIST, "only what is left over: devices without holder, files without their device", 0 },
+	{ "stale", LONG_STALE, NULL, OPT_LIST, "only what is left over: devices without holder, files without their device, …", 0 },
+	{ "older", LONG_OLDER, "AGE", OPT_LIST, "--stale, and only what is so for so long, as recorded: 2h, 30min, 7d", 0 },
 	{ "dot", LONG_DOT, NULL, OPT_LIST, "a graph for Graphviz: list --dot | dot -Tsvg >taps.svg", 0 },
 	{ "noheadings", 'n', NULL, OPT_NOHEADINGS, "no header line", 0 },
 	{ "noheadings", LONG_NOHEADINGS, NULL, OPT_HISTORY, "no header line", 0 },
@@ -227,12 +228,13 @@ static int parse_units(const char *word, const struct unit *units, size_t n, uin
 #define NSEC 1000000000ULL
 #define SMALLEST_DB (4 << 20)
 
+static const struct unit times[] = {
+	{ "s", NSEC }, { "min", 60 * NSEC }, { "h", 3600 * NSEC }, { "d", 86400 * NSEC }, { "w", 7 * 86400 * NSEC },
+	{ "y", 31557600 * NSEC },
+};
+
 static int take_record_option(struct options *o, const char *command, int code, const char *value)
 {
-	static const struct unit times[] = {
-		{ "s", NSEC }, { "min", 60 * NSEC }, { "h", 3600 * NSEC }, { "d", 86400 * NSEC }, { "w", 7 * 86400 * NSEC },
-		{ "y", 31557600 * NSEC },
-	};
 	static const struct unit sizes[] = {
 		{ "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { "T", 1ULL << 40 },
 	};
@@ -262,6 +264,11 @@ static int take_record_option(struct options *o, const char *command, int code, 
 		o->stats = o->past = true;
 		break;
 	case LONG_STALE:
+		o->stale = true;
+		break;
+	case LONG_OLDER:
+		if (parse_units(value, times, sizeof(times) / sizeof(times[0]), &o->older_ns))
+			return usage_error(command, "'%s' is no age: give for example 30min, 2h or 7d", value);
 		o->stale = true;
 		break;
 	case LONG_ANCHOR:
@@ -460,7 +467,7 @@ static int parse_all(struct options *o, struct words *words, unsigned takes, int
 		if (!is_filter(words, s->code, value))
 			status = take_option(o, argv[0], s->code, value);
 	}
-	if (status < 0 && (takes & OPT_AT) && !(takes & OPT_DB) && o->db && !o->past)
+	if (status < 0 && (takes & OPT_AT) && !(takes & OPT_DB) && o->db && !o->past && !o->stale)
 		return usage_error(argv[0], "--db is for --at: what is now does not stand there");
 	if (!o->db)
 		o->db = HISTORY_DEFAULT_DB;

@@ -25,7 +25,7 @@
 #define OPT_DB		(1u << 12) /* --db alone */
 #define OPT_RECORD	(1u << 13) /* --keep, --max-size, --group, --journal */
 #define OPT_VERIFY	(1u << 14) /* --anchor */
-#define OPT_LIST	(1u << 15) /* --dot, --stale */
+#define OPT_LIST	(1u << 15) /* --dot, --stale, --older */
 #define OPT_STATS	(1u << 16) /* --stats, --since, --until */
 
 struct options {
@@ -44,6 +44,7 @@ struct options {
 	const char *after_cursor, *cursor_file;
 	bool show_cursor;
 	uint64_t keep_ns, max_bytes;	/* 0: not given */
+	uint64_t older_ns;	/* of --older; 0: not given */
 	const char *group;	/* NULL: not given */
 	const char *anchor;	/* NULL: not given */
 	bool journal;

@@ -146,6 +146,16 @@ static bool is_running(const struct history_head *head)
 	return !kill((pid_t)head->pid, 0) || errno == EPERM;
 }
 
+bool past_is_present(struct history_reader *reader)
+{
+	struct timespec now = { 0 };
+	struct history_head head;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return !history_head(reader, &head) && is_running(&head) &&
+	       (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec <= head.realtime_ns + SILENCE_NS;
+}
+
 /* Nothing follows: does the recorder stand by that? */
 static void doubt_end(struct asked *a)
 {

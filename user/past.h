@@ -42,6 +42,9 @@ int past_json(struct json_object *object, const struct doubt *doubt, const struc
 /* Opens o->db; what is wrong is said. NULL on failure. */
 struct history_reader *past_open(const struct options *o);
 
+/* Does the recorder run, so that what was recorded last holds now? */
+bool past_is_present(struct history_reader *reader);
+
 /* Finds out the namespaces of `--netns pid:PID` for the filter. 0 or a negative errno. */
 int past_filter(struct history_reader *reader, struct filter *filter);
 

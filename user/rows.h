@@ -44,6 +44,12 @@ struct row {
 	unsigned vhost;		/* files of vhost-net that the holder has open; 0 none or unknown */
 	uint64_t held_ns;	/* when the holder's program got the fd, CLOCK_REALTIME; 0 unknown, or not asked for */
 	uint64_t start_took_ns;	/* of a machine: starts_fill(); 0 unknown */
+	/* stale.h; NULL and 0: it is not stale, or not known, or not asked for */
+	const char *stale;		/* why */
+	uint64_t stale_since_ns;	/* CLOCK_REALTIME */
+	const char *stale_event;	/* that led there */
+	const char *stale_comm;		/* who did that */
+	uint32_t stale_pid;
 	int64_t start_realtime_ns;	/* when the holder started, CLOCK_REALTIME; 0 unknown */
 };
 

@@ -257,10 +257,11 @@ def first_packets(s):
 
 class Recorder:
     """A running `tapwatch record` with a database of its own."""
-    def __init__(self, directory):
+    def __init__(self, s, directory):
+        s.at_end.append(self.stop)
         self.db = os.path.join(directory, "history.db")
         self.process = subprocess.Popen([tw.Settings.tapwatch, "record", "--db", self.db, "--backend", tw.Settings.backend],
-                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.until("ready")
 
     def events(self):
@@ -274,6 +275,12 @@ class Recorder:
         while sum(e["event"] == name and ours in json.dumps(e) for e in self.events()) < count:
             want(time.monotonic() < end and self.process.poll() is None, "%s in the history" % name)
             select.select([], [], [], 0.05)     # another process writes: nothing to wait for but the file
+
+    def stop(self):
+        """However the scenario ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -305,7 +312,7 @@ def timeline(s):
     """vms NAME: the machine's last run out of the history, who prepared its tap and who was refused it included"""
     with Programs() as programs:
         os.chmod(programs.dir, 0o700)
-        recorder = Recorder(programs.dir)
+        recorder = Recorder(s, programs.dir)
         name, machine = s.ifname("a"), s.prefix + "web"
         for run in range(2):    # the first one is not told
             ip = s.ip("tuntap", "add", name, "mode", "tap")
@@ -350,5 +357,67 @@ def timeline(s):
         want(status == 1 and not out and err.startswith("tapwatch: "), "no such machine", status, out, err)
 
 
+def leaks(s):
+    """list --stale: what nobody holds, whose machine or device is gone, what others hold; since when, by which event"""
+    with Programs() as programs:
+        os.chmod(programs.dir, 0o700)
+        recorder = Recorder(s, programs.dir)
+        names = {tail: s.ifname(tail) for tail in "abcd"}
+        made = {tail: s.ip("tuntap", "add", names[tail], "mode", "tap") for tail in "abc"}
+        vms = {tail: s.fixture(command=programs.qemu(s.prefix + tail)) for tail in "bc"}
+        for tail, vm in vms.items():
+            vm.open("x")
+            vm.setiff("x", names[tail], "tap")
+            recorder.until("vm-start", ours=s.prefix + tail)
+        other, holder = s.fixture(), s.fixture()
+        other.do("getfd x %d %d" % (vms["c"].pid, vms["c"].fds["x"]))
+        holder.open("d")
+        holder.setiff("d", names["d"], "tap")
+        vms["b"].kill()
+        recorder.until("vm-stop", ours=s.prefix + "b")
+        recorder.until("attach", ours=names["d"])
+        s.ip("link", "del", names["d"])
+        recorder.until("delete", ours=names["d"])
+
+        def stale(*args):
+            status, out, err = tapwatch("list", "--json", "--stale", *args)
+            want(status == 0, "list --stale", args, err)
+            rows = [r for r in json.loads(out)["bindings"] if str(r.get("ifname", "")).startswith(s.prefix) or
+                    r.get("pid") == holder.pid]
+            return {r.get("ifname", "d")[-1]: r for r in rows}, err
+        found, err = stale("--db", recorder.db)
+        want({t: (r["stale"], r.get("pid")) for t, r in found.items()} ==
+             {"a": ("no-holder", None), "b": ("vm-gone", None), "c": ("other-holder", other.pid), "d": ("orphaned", holder.pid)},
+             "reasons", found, err)
+        want({t: (r["stale_event"], r.get("stale_pid")) for t, r in found.items() if t != "d"} ==
+             {"a": ("drop", made["a"].pid), "b": ("drop", vms["b"].pid), "c": ("hold", other.pid)}, "events", found)
+        want(found["d"]["stale_event"] == "delete" and "stale_pid" not in {k: 0 for k in found["d"]} or
+             found["d"].get("stale_command") == "ip", "deleted by ip", found["d"])
+        want(all("stale_since" in r for r in found.values()), "since when", found)
+        past, _ = stale("--db", recorder.db, "--at", "now")
+        want({t: (r["stale"], r.get("stale_event")) for t, r in past.items()} ==
+             {t: (r["stale"], r.get("stale_event")) for t, r in found.items()}, "--at now", past)
+        # its machine has ended, and the other still has the fd
+        vms["c"].kill()
+        recorder.until("vm-stop", ours=s.prefix + "c")
+        found, _ = stale("--db", recorder.db)
+        want((found["c"]["stale"], found["c"].get("pid")) == ("other-holder", other.pid), "whose machine is gone", found)
+        older, err = stale("--older", "1h", "--db", recorder.db, "-i", s.prefix + "*")
+        want(not older and not err, "--older 1h", older, err)
+        end = time.monotonic() + tw.seconds(20)
+        while set(stale("--older", "1s", "--db", recorder.db)[0]) != set("abcd"):
+            want(time.monotonic() < end, "--older 1s")
+            select.select([], [], [], 0.1)
+        recorder.end()
+        # a history that is not written any more tells nothing of now
+        found, err = stale("--db", recorder.db)
+        want(found["a"]["stale"] == "no-holder" and not any("stale_since" in r for r in found.values()) and
+             "nothing is recorded" in err, "without a recorder", found, err)
+        older, err = stale("--older", "1s", "--db", recorder.db, "-i", s.prefix + "*")
+        want(not older and "not known since when" in err, "--older without a recorder", older, err)
+        for tail in "abc":
+            s.ip("link", "del", names[tail])
+
+
 SCENARIOS = [by_name, handed_over, vms]
-OWN_SCENARIOS = [vm_filter, succession, first_packets, timeline]
+OWN_SCENARIOS = [vm_filter, succession, first_packets, timeline, leaks]

@@ -9,10 +9,13 @@ writes their configuration. --save keeps what `who` and `watch` say.
 """
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
+import machines
 import tw
 from scenarios import Report, run
 from tw import E, Failure, Skip, member
@@ -141,8 +144,8 @@ def libvirt(s):
     """libvirtd starts a domain with a tap on a bridge: it opens, QEMU holds"""
     need("libvirtd", "virtlogd", "dbus-daemon", "virsh", QEMU)
     bridge, name, domain = s.ifname("b"), s.ifname("v"), s.ifname("web")
-    os.makedirs("/run/dbus", exist_ok=True)
-    os.makedirs("/etc/libvirt", exist_ok=True)
+    for directory in "/run/dbus", "/etc/libvirt", "/var/log/libvirt":
+        os.makedirs(directory, exist_ok=True)
     # libvirt's own user comes with the package that also starts the daemon, which the tests do not need
     with open("/etc/libvirt/qemu.conf", "w") as out:
         out.write('user = "root"\ngroup = "root"\nsecurity_driver = "none"\n')
@@ -153,7 +156,7 @@ def libvirt(s):
     path = "/tmp/%s.xml" % domain
     with open(path, "w") as out:
         out.write(DOMAIN % (domain, QEMU, bridge, name))
-    with Party(s, "libvirt") as p:
+    with Recorded(s, "libvirt") as p:
         virsh = ["virsh", "-c", "qemu:///system"]
         subprocess.run(virsh + ["create", path], check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
         attach = p.until("attach", device__ifname=name)
@@ -169,12 +172,23 @@ def libvirt(s):
         if [member(e, "process.comm") for e in held_events(p.watch, held)] != ["qemu-system-x86"]:
             raise Failure("held by %s; story:\n%s" % (held, "\n".join(map(str, p.story(file)))))
         p.who(name, "held by qemu-system-x86", "opened by libvirtd")
+        hot = s.ifname("h")
+        subprocess.run(virsh + ["attach-interface", domain, "bridge", bridge, "--target", hot, "--model", "virtio"],
+                       check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
+        plugged = p.until("hold", device__ifname=hot, how="scm_rights", process__comm="qemu-system-x86")
+        if member(plugged, "vm.name") != domain or member(plugged, "vm.manager") != "libvirt":
+            raise Failure("hot-plugged: %s" % tw.brief(plugged))
+        p.tapwatch("vms")
         subprocess.run(virsh + ["destroy", domain], check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
         p.until("release", file=file)
         p.until("delete", device__ifname=name)
         # it closes the fd itself, when it has the time
         if [(event, comm) for event, _, comm in p.story(file)][-2:-1] != [("drop", "qemu-system-x86")]:
             raise Failure("the end of the story:\n%s" % "\n".join(map(str, p.story(file))))
+        p.until("vm-stop", vm__name=domain)
+        p.recorded("vm-stop", domain)
+        p.timeline(domain, "open", "libvirtd", "joined " + bridge, "vm-start", "of libvirt, prepared by libvirtd",
+                   hot, "received over a socket", "vm-stop")
 
 
 def held_by(watch, file):
@@ -234,7 +248,117 @@ def slirp4netns(s):
         p.who(s.ifname("t"), "held by slirp4netns (pid %d" % slirp.pid, "opened by slirp4netns")
 
 
-PARTIES = [wrapper, libvirt, bridge_helper, slirp4netns]
+# ---- starts, out of a history ----
+
+class Recorded(Party):
+    """A Party beside which everything is recorded."""
+    def __init__(self, s, name):
+        super().__init__(s, name)
+        self.dir = tempfile.mkdtemp()
+        self.recorder = machines.Recorder(s, self.dir)
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        if self.recorder.process.poll() is None:
+            self.recorder.end()
+        shutil.rmtree(self.dir)
+
+    def recorded(self, event, vm):
+        """Waits until the recorder has written it, for each time that it was told."""
+        told = len([e for e in self.watch.events if e["event"] == event and member(e, "vm.name") == vm])
+        self.recorder.until(event, count=told, ours='"%s"' % vm)
+
+    def tapwatch(self, *args):
+        text = self.s.run(tw.Settings.tapwatch, *args, "--db", self.recorder.db).output
+        if save_dir:
+            with open(os.path.join(save_dir, self.name + ".vms.txt"), "a") as out:
+                out.write("# tapwatch %s\n%s\n" % (" ".join(args), text))
+        return text
+
+    def timeline(self, vm, *wanted):
+        """`vms NAME` has to contain these, in this order."""
+        text = self.tapwatch("vms", vm)
+        at = 0
+        for words in wanted:
+            at = text.find(words, at)
+            if at < 0:
+                raise Failure("vms %s: no %r, or not there, in:\n%s" % (vm, words, text))
+        return text
+
+
+def machine_start(s):
+    """QEMU with vhost by a wrapper, from its start to the first packets, which its network boot sends"""
+    need(QEMU)
+    name, bridge = s.ifname("a"), s.ifname("b")
+    s.ip("link", "add", bridge, "up", "type", "bridge")
+    s.links.append((bridge, None))
+    with Recorded(s, "start") as p:
+        f = s.fixture()
+        f.open("x")
+        f.setiff("x", name, "tap", "vnet_hdr", "no_pi")
+        s.ip("link", "set", name, "up", "master", bridge)
+        f.open("v", "/dev/vhost-net")
+        f.dup2("x", "y", 27)
+        f.dup2("v", "w", 28)
+        f.close("x")
+        f.close("v")
+        f.send("exec %s -name web01 -display none -nodefaults -m 64 -boot n -netdev tap,id=net0,fd=27,vhost=on,vhostfd=28 "
+               "-device virtio-net-pci,netdev=net0" % QEMU)
+        p.until("vm-start", process__pid=f.pid)
+        p.until("vhost", value=True, device__ifname=name)
+        out = p.until("first-packet", device__ifname=name, direction="out")
+        end = time.monotonic() + tw.seconds(60)
+        while not p.watch.find("first-packet", device__ifname=name, direction="in") and time.monotonic() < end:
+            machines.send_frame(bridge)
+            p.watch.wait(lambda: p.watch.find("first-packet", device__ifname=name, direction="in"), 0.02)
+        p.until("first-packet", device__ifname=name, direction="in")
+        if member(out, "vm.name") != "web01" or not out["after_boottime_ns"] < out["boottime_ns"]:
+            raise Failure("first-packet: %s" % out)
+        p.tapwatch("vms")
+        f.kill()
+        p.until("vm-stop", process__pid=f.pid)
+        p.recorded("vm-stop", "web01")
+        p.timeline("web01", "process %d started" % f.pid, "created tap", "joined " + bridge, "passed through exec by tapfix",
+                   "vm-start", "taken by vhost-net", "out of the machine", "vm-stop")
+        p.tapwatch("vms", "--stats")
+
+
+def same_name(s):
+    """two machines whose taps have the same name in different namespaces, and a third that is refused one"""
+    need(QEMU)
+    name, spaces = s.ifname("a"), [s.netns("a"), s.netns("b")]
+    with Recorded(s, "same-name") as p:
+        vms = []
+        for i, ns in enumerate(spaces):
+            s.ip("tuntap", "add", name, "mode", "tap", netns=ns)
+            vms.append(p.program("ip", "netns", "exec", ns.name, QEMU, "-name", "twin%d" % i, *MACHINE, "-netdev",
+                                 "tap,id=n,ifname=%s,script=no,downscript=no" % name, "-device", "virtio-net-pci,netdev=n"))
+            p.until("vm-start", vm__name="twin%d" % i)
+        refused = subprocess.run(["ip", "netns", "exec", spaces[1].name, QEMU, "-name", "late", *MACHINE, "-netdev",
+                                  "tap,id=n,ifname=%s,script=no,downscript=no" % name], stdin=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL, check=False, timeout=tw.seconds(60))
+        failed = p.until("attach-failed", requested=name)
+        if refused.returncode == 0 or [h["pid"] for h in failed["held_by"]] != [vms[1].pid]:
+            raise Failure("refused by the wrong one: %s" % failed)
+        table = p.tapwatch("vms", "--at", "now", "-n", "-r", "-o", "vm_name,pid,ifname,netns_name")
+        if [line.split() for line in table.splitlines()] != [
+                ["twin%d" % i, str(vms[i].pid), name, spaces[i].name] for i in range(2)]:
+            raise Failure("vms:\n%s" % table)
+        for vm in vms:
+            vm.kill()
+        for i, ns in enumerate(spaces):
+            p.until("vm-stop", vm__name="twin%d" % i)
+            p.recorded("vm-stop", "twin%d" % i)
+        for i, ns in enumerate(spaces):
+            other = spaces[1 - i]
+            text = p.timeline("twin%d" % i, "created tap", "process %d started" % vms[i].pid, "vm-start", "vm-stop")
+            if "[%d]" % other.inode in text or ("EBUSY: %s is held by qemu" % name in text) != (i == 1):
+                raise Failure("the timeline of one tells of the other:\n%s" % text)
+        if "late (qemu), pid" not in p.tapwatch("vms", "--stats"):
+            raise Failure("the refused one is not among those that failed")
+
+
+PARTIES = [wrapper, libvirt, bridge_helper, slirp4netns, machine_start, same_name]
 
 
 def main():

@@ -655,6 +655,7 @@ class Scenario:
         self.prefix = "t%xs%d" % (os.getpid() & 0xfffff, Scenario.serial)
         self.watch = watch
         self.own_watches = []
+        self.at_end = []        # to be called then
         self.fixtures = []
         self.namespaces = []
         self.links = []         # others than taps, to be deleted: (name, namespace)
@@ -801,6 +802,8 @@ class Scenario:
             f.end()
         for watch in self.own_watches:
             watch.stop()
+        for end in self.at_end:
+            end()
         for ns in self.namespaces:
             if not ns.gone:
                 quiet("ip", "netns", "del", ns.name)
