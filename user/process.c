@@ -12,11 +12,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PROCESS_SLOTS 4096
@@ -297,6 +300,102 @@ static int read_process(struct process_cache *cache, uint32_t pid, uint32_t tid,
 
 /* ---- which machine it is ---- */
 
+/*
+ * Of a file of another process only what lies on a file system of the kernel's
+ * own is read: one that a program serves (FUSE), or another host, could keep
+ * us waiting for ever.
+ */
+static bool is_own_filesystem(const char *type)
+{
+	static const char *const own[] = {
+		"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "ramfs", "rootfs", "overlay", "squashfs", "erofs",
+	};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (!strcmp(type, own[i]))
+			return true;
+	return false;
+}
+
+/* Is its root on such a one? mountinfo: ID PARENT MAJ:MIN ROOT MOUNTPOINT OPTIONS [...] - TYPE ... (proc(5)) */
+static bool has_own_root(int dir)
+{
+	int fd = openat(dir, "mountinfo", O_RDONLY | O_CLOEXEC), end;
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	char *line = NULL, type[32];
+	bool own = false;
+	size_t size = 0;
+
+	if (!file && fd >= 0)
+		close(fd);
+	while (file && getline(&line, &size, file) > 0) {
+		const char *rest = strstr(line, " - ");
+
+		end = 0;
+		sscanf(line, "%*s %*s %*s %*s %n", &end);
+		/* of several the last one is on top */
+		if (end && !strncmp(line + end, "/ ", 2) && rest && sscanf(rest, " - %31s", type) == 1)
+			own = is_own_filesystem(type);
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	return own;
+}
+
+/*
+ * The file as the process would find it, but never outside of its root's file
+ * system. NULL: it cannot be read, or is too large.
+ */
+static char *read_config(int dir, const char *path, size_t *len)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS,
+	};
+	int root = -1, fd = -1;
+	char *text = NULL;
+	struct stat st;
+
+	if (path[0] == '/' && has_own_root(dir))
+		root = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0)
+		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size <= VM_CONFIG_MAX)
+		text = malloc(VM_CONFIG_MAX + 1);
+	*len = 0;
+	for (ssize_t n = 1; text && n > 0 && *len < VM_CONFIG_MAX;) {
+		n = read(fd, text + *len, VM_CONFIG_MAX - *len);
+		*len += n > 0 ? (size_t)n : 0;
+	}
+	if (text)
+		text[*len] = '\0';
+	if (fd >= 0)
+		close(fd);
+	if (root >= 0)
+		close(root);
+	return text;
+}
+
+/* Its path; one that is not absolute counts from the working directory. NULL: there is no such file. */
+static char *config_of(const struct reading *reading, const struct vm_process *p, size_t *len)
+{
+	const char *file = reading->dir >= 0 ? vm_config_file(p) : NULL;
+	char path[2 * PATH_MAX], *cwd;
+
+	if (!file)
+		return NULL;
+	if (file[0] == '/')
+		return read_config(reading->dir, file, len);
+	/* the link is told as seen from our root: only where that is the process's, too */
+	cwd = p->root && !strcmp(p->root, "/") ? read_link(reading->dir, "cwd") : NULL;
+	if (!cwd)
+		return NULL;
+	snprintf(path, sizeof(path), "%s/%s", cwd, file);
+	free(cwd);
+	return read_config(reading->dir, path, len);
+}
+
 static struct vm *recognise(const struct process_cache *cache, const struct reading *reading)
 {
 	char *root = reading->dir >= 0 ? read_link(reading->dir, "root") : NULL;
@@ -308,8 +407,12 @@ static struct vm *recognise(const struct process_cache *cache, const struct read
 		.cgroup = reading->cgroup,
 		.root = root,
 	};
-	struct vm *vm = vm_recognise(&p);
+	char *config = config_of(reading, &p, &p.config_len);
+	struct vm *vm;
 
+	p.config = config;
+	vm = vm_recognise(&p);
+	free(config);
 	free(root);
 	return vm;
 }

@@ -41,6 +41,16 @@ static const struct vm_recogniser *find(const char *program, const struct vm_pro
 	return NULL;
 }
 
+const char *vm_config_file(const struct vm_process *p)
+{
+	char program[VM_PROGRAM_LEN];
+	const struct vm_recogniser *r;
+
+	vm_program(p, program);
+	r = *program ? find(program, p) : NULL;
+	return r && r->config_file ? r->config_file(p) : NULL;
+}
+
 struct vm *vm_recognise(const struct vm_process *p)
 {
 	char program[VM_PROGRAM_LEN];

@@ -37,6 +37,8 @@ struct vm_process {
 	bool argv_cut;		/* there is more than this */
 	const char *cgroup;	/* path */
 	const char *root;	/* /proc/PID/root */
+	const char *config;	/* what is in the file of vm_config_file() */
+	size_t config_len;
 };
 
 /* A TUN/TAP interface that the command line declares. */
@@ -68,6 +70,10 @@ struct vm {
 	struct vm_port *ports;
 	size_t n_ports;
 };
+
+/* The file in which this machine's interfaces are declared, as its command line names it; NULL: there is none. */
+const char *vm_config_file(const struct vm_process *process);
+#define VM_CONFIG_MAX 65536	/* bytes of it that are worth reading: larger ones are left alone */
 
 /*
  * NULL: nobody knows what this process is (or out of memory). vm_free() the

@@ -122,4 +122,4 @@ static bool is(const char *program, const struct vm_process *p)
 	return !strncmp(program, "cloud-hypervisor", 16);
 }
 
-const struct vm_recogniser vm_cloud_hypervisor = { "cloud-hypervisor", ROLE_VM, NULL, is, describe };
+const struct vm_recogniser vm_cloud_hypervisor = { "cloud-hypervisor", ROLE_VM, NULL, is, describe, NULL };

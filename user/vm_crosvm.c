@@ -88,4 +88,4 @@ static bool is(const char *program, const struct vm_process *p)
 	return !strcmp(program, "crosvm") && runs(p);
 }
 
-const struct vm_recogniser vm_crosvm = { "crosvm", ROLE_VM, "crosvm", is, describe };
+const struct vm_recogniser vm_crosvm = { "crosvm", ROLE_VM, "crosvm", is, describe, NULL };

@@ -2,10 +2,13 @@
 /*
  * vm_firecracker.c - Firecracker, with and without its jailer.
  *
- * Its interfaces are set through its API or a file, never by options. Format:
- * src/firecracker/src/main.rs; the jailer (src/jailer/src/env.rs) execs it as
+ * Its interfaces are set through its API or a file, never by options. Formats:
+ * src/firecracker/src/main.rs; of the file src/vmm/src/resources.rs (VmmConfig)
+ * and src/vmm/src/vmm_config/net.rs; the jailer (src/jailer/src/env.rs) execs it as
  * "/firecracker --id=ID --start-time-us=…" in the chroot BASE/firecracker/ID/root.
  */
+#include <errno.h>
+#include <json-c/json.h>
 #include <string.h>
 
 #include "vm_private.h"
@@ -47,6 +50,66 @@ static int fill_gaps(struct vm *vm, const struct vm_process *p, const char *sock
 	return err;
 }
 
+/* ---- --config-file ---- */
+
+#define CONFIG_DEPTH 16		/* what it needs is 4 deep; it may come from anybody */
+
+static const char *text_of(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
+		return "";
+	return json_object_get_string(value);
+}
+
+static int add_port(struct vm *vm, struct json_object *interface)
+{
+	struct vm_port *port;
+	int err = 0;
+
+	if (!*text_of(interface, "iface_id") && !*text_of(interface, "host_dev_name"))
+		return 0;
+	port = vm_add_port(vm, &err);
+	if (!port)
+		return err;
+	vm_copy(port->id, sizeof(port->id), text_of(interface, "iface_id"));
+	vm_port_ifname(port, text_of(interface, "host_dev_name"));
+	vm_port_mac(port, text_of(interface, "guest_mac"));
+	return 0;
+}
+
+static int read_config(struct vm *vm, const struct vm_process *p)
+{
+	struct json_tokener *tokener = p->config ? json_tokener_new_ex(CONFIG_DEPTH) : NULL;
+	struct json_object *config = NULL, *interfaces;
+	int err = 0;
+
+	if (!tokener)
+		return p->config ? -ENOMEM : 0;
+	if (p->config_len <= VM_CONFIG_MAX)
+		config = json_tokener_parse_ex(tokener, p->config, (int)p->config_len);
+	if (json_object_is_type(config, json_type_object) &&
+	    json_object_object_get_ex(config, "network-interfaces", &interfaces) &&
+	    json_object_is_type(interfaces, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(interfaces) && !err; i++)
+			err = add_port(vm, json_object_array_get_idx(interfaces, i));
+	json_object_put(config);
+	json_tokener_free(tokener);
+	return err;
+}
+
+static const char *config_file(const struct vm_process *p)
+{
+	struct vm_args args = vm_args(p);
+	const char *arg, *value, *file = NULL;
+
+	while ((arg = vm_args_next(&args)) && strcmp(arg, "--"))
+		if ((value = vm_option(&args, arg, "--config-file")))
+			file = value;
+	return file;
+}
+
 static int describe(struct vm *vm, const struct vm_process *p)
 {
 	struct vm_args args = vm_args(p);
@@ -61,6 +124,8 @@ static int describe(struct vm *vm, const struct vm_process *p)
 			socket = value;
 		}
 	}
+	if (!err)
+		err = read_config(vm, p);
 	return err ? err : fill_gaps(vm, p, socket);
 }
 
@@ -71,4 +136,4 @@ static bool is(const char *program, const struct vm_process *p)
 	return strstr(program, "firecracker") && !strstr(program, "containerd");
 }
 
-const struct vm_recogniser vm_firecracker = { "firecracker", ROLE_VM, NULL, is, describe };
+const struct vm_recogniser vm_firecracker = { "firecracker", ROLE_VM, NULL, is, describe, config_file };

@@ -60,7 +60,7 @@ static bool is_kvmtool(const char *program, const struct vm_process *p)
 	return !strcmp(program, "lkvm") || !strcmp(program, "kvmtool") || !strcmp(program, "lkvm-static");
 }
 
-const struct vm_recogniser vm_kvmtool = { "kvmtool", ROLE_VM, NULL, is_kvmtool, kvmtool_describe };
+const struct vm_recogniser vm_kvmtool = { "kvmtool", ROLE_VM, NULL, is_kvmtool, kvmtool_describe, NULL };
 
 /* ---- VirtualBox: VBoxManage starts "VirtualBoxVM --comment NAME --startvm UUID" ---- */
 
@@ -89,7 +89,7 @@ static bool is_virtualbox(const char *program, const struct vm_process *p)
 	return !strcmp(program, "VBoxHeadless") || !strcmp(program, "VirtualBoxVM") || !strcmp(program, "VBoxSDL");
 }
 
-const struct vm_recogniser vm_virtualbox = { "virtualbox", ROLE_VM, NULL, is_virtualbox, virtualbox_describe };
+const struct vm_recogniser vm_virtualbox = { "virtualbox", ROLE_VM, NULL, is_virtualbox, virtualbox_describe, NULL };
 
 /* ---- User-mode Linux: arch/um/drivers/vector_kern.c, tuntap_kern.c ---- */
 
@@ -153,4 +153,4 @@ static bool is_uml(const char *program, const struct vm_process *p)
 	return network && disk;
 }
 
-const struct vm_recogniser vm_uml = { "uml", ROLE_VM, NULL, is_uml, uml_describe };
+const struct vm_recogniser vm_uml = { "uml", ROLE_VM, NULL, is_uml, uml_describe, NULL };

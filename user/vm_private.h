@@ -17,6 +17,7 @@ struct vm_recogniser {
 	/* `program`: what runs, as vm_program() has it */
 	bool (*is)(const char *program, const struct vm_process *p);
 	int (*describe)(struct vm *vm, const struct vm_process *p);
+	const char *(*config_file)(const struct vm_process *p);	/* NULL: it never has one */
 };
 
 extern const struct vm_recogniser vm_qemu, vm_stratovirt, vm_cloud_hypervisor, vm_firecracker, vm_crosvm, vm_kvmtool,

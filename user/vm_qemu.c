@@ -455,5 +455,5 @@ static bool is_stratovirt(const char *program, const struct vm_process *p)
 	return !strcmp(program, "stratovirt");
 }
 
-const struct vm_recogniser vm_qemu = { "qemu", ROLE_VM, NULL, is_qemu, describe };
-const struct vm_recogniser vm_stratovirt = { "stratovirt", ROLE_VM, NULL, is_stratovirt, describe };
+const struct vm_recogniser vm_qemu = { "qemu", ROLE_VM, NULL, is_qemu, describe, NULL };
+const struct vm_recogniser vm_stratovirt = { "stratovirt", ROLE_VM, NULL, is_stratovirt, describe, NULL };

@@ -134,6 +134,14 @@ def wrapper(s):
                   ("release", None, "qemu-system-x86"))
 
 
+def have(path, *lines):
+    """In the guest only: what a package would have added."""
+    with open(path) as old:
+        names = {line.split(":")[0] for line in old}
+    with open(path, "a") as out:
+        out.writelines(line + "\n" for line in lines if line.split(":")[0] not in names)
+
+
 DOMAIN = """<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os>
 <devices><emulator>%s</emulator><interface type='bridge'><source bridge='%s'/><target dev='%s'/>
@@ -146,7 +154,9 @@ def libvirt(s):
     bridge, name, domain = s.ifname("b"), s.ifname("v"), s.ifname("web")
     for directory in "/run/dbus", "/etc/libvirt", "/var/log/libvirt":
         os.makedirs(directory, exist_ok=True)
-    # libvirt's own user comes with the package that also starts the daemon, which the tests do not need
+    # libvirt's own users come with the package that also starts the daemon, which the tests do not need
+    have("/etc/group", "kvm:x:64056:", "libvirt:x:64057:", "libvirt-qemu:x:64055:")
+    have("/etc/passwd", "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin")
     with open("/etc/libvirt/qemu.conf", "w") as out:
         out.write('user = "root"\ngroup = "root"\nsecurity_driver = "none"\n')
     for command in (["dbus-daemon", "--system", "--fork"], ["virtlogd", "-d"], ["libvirtd", "-d"]):

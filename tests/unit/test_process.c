@@ -310,6 +310,57 @@ static void test_machine_exec(void **state)
 	assert_null(process_lookup(f->cache, &shell)->vm);
 }
 
+/* How many interfaces does a Firecracker declare whose configuration is at `file`? */
+static size_t declared(struct fixture *f, const char *mounts, const char *file, unsigned pid)
+{
+	struct tw_task task = make_task("firecracker", TICKS);
+	char argv[256], dir[128];
+	int len = snprintf(argv, sizeof(argv), "firecracker%c--config-file%c%s", 0, 0, file) + 1;
+
+	task.pid = task.tid = pid;
+	make_other(f, pid, 1, "firecracker", TICKS, "/usr/bin/firecracker", argv, (size_t)len);
+	snprintf(dir, sizeof(dir), "%s/%u", f->proc, pid);
+	write_file(dir, "mountinfo", mounts);
+	link_to(dir, "root", "../jail");
+	return process_lookup(f->cache, &task)->vm->n_ports;
+}
+
+/* The file is looked for where the process has it, and nowhere else. */
+static void test_config_file(void **state)
+{
+	static const char own[] = "21 1 0:5 / /proc rw - proc proc rw\n22 1 8:1 /jail / rw,noatime shared:1 - ext4 /dev/sda1 rw\n";
+	static const char fuse[] = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:9 / / rw - fuse.x x rw\n";
+	static const char config[] = "{\"network-interfaces\":[{\"iface_id\":\"e\",\"host_dev_name\":\"tap0\"},{}]}";
+	struct fixture *f = *state;
+	char jail[128], path[256];
+
+	snprintf(jail, sizeof(jail), "%s/jail", f->proc);
+	assert_int_equal(mkdir(jail, 0755), 0);
+	write_file(jail, "vm.json", config);
+	write_file(f->proc, "outside.json", config);
+	link_to(jail, "inside", "/vm.json");
+	link_to(jail, "up", "../outside.json");
+	snprintf(path, sizeof(path), "%s/outside.json", f->proc);
+	link_to(jail, "absolute", path);
+	snprintf(path, sizeof(path), "%s/fifo", jail);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	snprintf(path, sizeof(path), "%s/large", jail);
+	write_file(jail, "large", config);
+	assert_int_equal(truncate(path, VM_CONFIG_MAX + 1), 0);
+
+	assert_int_equal(declared(f, own, "/vm.json", 1001), 1);
+	assert_int_equal(declared(f, own, "/inside", 1002), 1);
+	assert_int_equal(declared(f, own, "/up", 1003), 0);
+	assert_int_equal(declared(f, own, "/../outside.json", 1004), 0);
+	assert_int_equal(declared(f, own, "/absolute", 1005), 0);
+	assert_int_equal(declared(f, own, "/fifo", 1006), 0);
+	assert_int_equal(declared(f, own, "/large", 1007), 0);
+	assert_int_equal(declared(f, own, "/none", 1008), 0);
+	/* a file system that may never answer */
+	assert_int_equal(declared(f, fuse, "/vm.json", 1009), 0);
+	assert_int_equal(declared(f, "", "/vm.json", 1010), 0);
+}
+
 /* A VPN is known, and no machine. */
 static void test_role(void **state)
 {
@@ -472,6 +523,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cmdline_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_machine_exec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_role, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_config_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ancestor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_comm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_stat, setup, teardown),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * vm_case.h - one process of tests/data/cmdlines out of its text: lines
- * "exe PATH", "cgroup PATH", "root PATH", "cut" and comments, an empty line,
+ * "exe PATH", "cgroup PATH", "root PATH", "config TEXT", "cut" and comments, an empty line,
  * then one argument a line. %NN is a byte in hex. Also what the fuzzer makes of
  * its input, so any text is fine.
  */
@@ -60,6 +60,9 @@ static void vm_case_header(struct vm_case *c, char *line)
 		c->process.cgroup = value;
 	} else if ((value = vm_case_value(line, "root"))) {
 		c->process.root = value;
+	} else if ((value = vm_case_value(line, "config"))) {
+		c->process.config = value;
+		c->process.config_len = strlen(value);
 	} else if (!strcmp(line, "cut")) {
 		c->process.argv_cut = true;
 	}
