@@ -122,7 +122,7 @@ static const struct {
 	{ "name", "vm_name" }, { "type", "vm_type" }, { "uuid", "vm_uuid" }, { "manager", "vm_manager" },
 	{ "command", "command" }, { "user", "user" }, { "uid", "uid" }, { "since", "start" },
 	{ "start_ns", "start_ns" }, { "start_ms", "start_ms" }, { "exe", "exe" }, { "cgroup", "cgroup" }, { "process_netns", "process_netns" },
-	{ "vhost", "vhost" },
+	{ "vhost", "vhost" }, { "declared", "declared" },
 };
 
 static int put_member(struct json_object *object, const char *key, const char *name, const struct row *row)

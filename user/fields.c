@@ -251,6 +251,11 @@ static bool get_stale_pid(const struct row *row, struct field_value *v)
 	return number(v, row->stale_pid, row->stale_pid);
 }
 
+static bool get_declared(const struct row *row, struct field_value *v)
+{
+	return text(v, row->declared);
+}
+
 static bool get_exe(const struct row *row, struct field_value *v)
 {
 	return text(v, row->exe);
@@ -313,6 +318,8 @@ const struct field fields[] = {
 	{ "netns_inode", FIELD_NUMBER, 0, 0, "inode number of the device's namespace", get_netns_inode },
 	{ "master", FIELD_TEXT, D, 0, "bridge, bond or the like that the device belongs to", get_master },
 	{ "vhost", FIELD_NUMBER, H, ROWS_VHOST, "files of vhost-net that the process has open", get_vhost },
+	{ "declared", FIELD_TEXT, H | C, ROWS_VM,
+	  "interfaces that the machine's command line declares: 'net0 fd=27 mac=52:54:00:12:34:56 vhost; …'", get_declared },
 	{ "start", FIELD_TEXT, H, ROWS_START, "when the process started (UTC)", get_start },
 	{ "start_ns", FIELD_NUMBER, H, 0, "the same in ns since boot", get_start_ns },
 	{ "start_ms", FIELD_NUMBER, H, ROWS_VM | ROWS_START | ROWS_TOOK,

@@ -476,7 +476,7 @@ static int enrich_users(struct rows *rows, struct process_cache *processes)
 struct known_process {
 	const struct tw_task *task;
 	const char *exe, *cgroup, *role;
-	const char *vm_type, *vm_name, *vm_uuid, *vm_manager;
+	const char *vm_type, *vm_name, *vm_uuid, *vm_manager, *declared;
 	uint32_t vm_pid;
 	unsigned vhost;
 };
@@ -489,6 +489,7 @@ static int by_pid(const void *a, const void *b)
 static void know_machine(struct rows *rows, struct known_process *known, const struct process_info *info, int *err)
 {
 	const struct vm *vm = process_machine(info);
+	char text[2048];
 
 	known->role = info->vm ? role_name(info->vm->role) : NULL;
 	if (!vm)
@@ -498,6 +499,8 @@ static void know_machine(struct rows *rows, struct known_process *known, const s
 	known->vm_name = rows_keep(rows, vm->name, err);
 	known->vm_uuid = rows_keep(rows, vm->uuid, err);
 	known->vm_pid = info->vm_pid;
+	if (vm_ports_text(vm, text, sizeof(text)))
+		known->declared = rows_keep(rows, text, err);
 }
 
 static void tell_process(struct row *row, const struct known_process *known, unsigned wanted)
@@ -512,6 +515,7 @@ static void tell_process(struct row *row, const struct known_process *known, uns
 	row->vm_uuid = known->vm_uuid;
 	row->vm_manager = known->vm_manager;
 	row->vm_pid = known->vm_pid;
+	row->declared = known->declared;
 	row->vhost = known->vhost;
 }
 

@@ -39,6 +39,7 @@ struct row {
 	/* What a person calls the namespace: its name, or who it belongs to. */
 	const char *netns_label, *socket_netns_label, *process_netns_label;
 	const char *vm_type, *vm_name, *vm_uuid, *vm_manager; /* the holder is this machine */
+	const char *declared;	/* the interfaces that its command line declares: vm_ports_text() */
 	uint32_t vm_pid;	/* the machine's own process: the holder or an ancestor; 0: no machine */
 	const char *role;	/* what the holder is: "vm", "vpn", ... */
 	unsigned vhost;		/* files of vhost-net that the holder has open; 0 none or unknown */

@@ -7,6 +7,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +95,52 @@ void vm_free(struct vm *vm)
 	free(vm->uuid);
 	free(vm->id);
 	free(vm);
+}
+
+static size_t add(char *out, size_t size, size_t n, const char *format, ...)
+{
+	va_list ap;
+	int len;
+
+	va_start(ap, format);
+	len = vsnprintf(out + n, size - n, format, ap);
+	va_end(ap);
+	return len > 0 && n + (size_t)len < size ? n + (size_t)len : size - 1;
+}
+
+static size_t add_numbers(char *out, size_t size, size_t n, const char *key, const int *fds, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		n = add(out, size, n, "%s%d", i ? "," : key, fds[i]);
+	return n;
+}
+
+static size_t add_port(char *out, size_t size, size_t n, const struct vm_port *port)
+{
+	const uint8_t *m = port->mac;
+
+	n = add(out, size, n, "%s", *port->id ? port->id : "-");
+	if (port->ifname[0])
+		n = add(out, size, n, " ifname=%.*s", TW_NAME_LEN, port->ifname);
+	n = add_numbers(out, size, n, " fd=", port->fds, port->n_fds);
+	if (port->has_mac)
+		n = add(out, size, n, " mac=%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	if (port->vhost)
+		n = add(out, size, n, " vhost");
+	return add_numbers(out, size, n, " vhostfd=", port->vhost_fds, port->n_vhost_fds);
+}
+
+size_t vm_ports_text(const struct vm *vm, char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < vm->n_ports; i++) {
+		if (i)
+			n = add(out, size, n, "; ");
+		n = add_port(out, size, n, &vm->ports[i]);
+	}
+	return n;
 }
 
 bool vm_forks(const struct vm_process *p)

@@ -83,6 +83,9 @@ const char *vm_config_file(const struct vm_process *process);
 struct vm *vm_recognise(const struct vm_process *process);
 void vm_free(struct vm *vm);
 
+/* "net0 fd=27 mac=52:54:00:12:34:56 vhost vhostfd=28; net1 ifname=tap1": as much as fits. Its length. */
+size_t vm_ports_text(const struct vm *vm, char *out, size_t size);
+
 /*
  * Does this program's process fork without exec, so that who holds a device
  * may be a child of the machine's own process? Then it is the oldest ancestor

@@ -34,7 +34,7 @@ class Programs:
         return path
 
     def qemu(self, name, uuid=UUID):
-        return [self.path("qemu-system-x86_64"), "-name", "guest=%s,debug-threads=on" % name, "-uuid", uuid]
+        return [self.path("qemu-system-x86_64"), "-netdev", "tap,id=n0,fd=7", "-name", "guest=%s,debug-threads=on" % name, "-uuid", uuid]
 
 
 def rows(s, *args):
@@ -112,6 +112,7 @@ def vms(s):
              [(s.prefix + "a", two.pid, UUID, "qemu"), (s.prefix + "b", one.pid, UUID, "qemu")], "vms -J", machines)
         want([(i["ifname"], i["fds"], i["queues"]) for i in machines[1]["interfaces"]] ==
              [(s.ifname("x"), [one.fds["x"], one.fds["y"]], 2), (s.ifname("z"), [one.fds["z"]], 1)], "interfaces", machines)
+        want([m["declared"] for m in machines] == ["n0 fd=7"] * 2, "what their command lines declare", machines)
         want(machines[0]["interfaces"][0]["netns_name"] == ns.name, "its namespace", machines[0])
         status, out, err = tapwatch("vms", "--vm", "no" + s.prefix)
         want((status, out, err) == (0, "", ""), "none", status, out, err)

@@ -283,6 +283,28 @@ static void forks(void **state)
 	}
 }
 
+/* For people, and never more than fits. */
+static void ports_text(void **state)
+{
+	static const char argv[] = "qemu\0-netdev\0tap,id=net0,fds=27:28,vhost=on,vhostfds=30:31\0-device\0"
+		"virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56\0-netdev\0tap,id=n1,ifname=tap1";
+	struct vm_process p = { .exe = "/usr/bin/qemu-system-x86_64", .argv = argv, .argv_len = sizeof(argv) };
+	struct vm *vm = vm_recognise(&p);
+	char text[256], small[20];
+	size_t len;
+
+	(void)state;
+	assert_non_null(vm);
+	len = vm_ports_text(vm, text, sizeof(text));
+	assert_int_equal(len, strlen(text));
+	assert_string_equal(text, "net0 fd=27,28 mac=52:54:00:12:34:56 vhost vhostfd=30,31; n1 ifname=tap1");
+	for (size_t size = 1; size <= sizeof(small); size++) {
+		assert_int_equal(vm_ports_text(vm, small, size), size - 1);
+		assert_memory_equal(small, text, size - 1);
+	}
+	vm_free(vm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +312,7 @@ int main(void)
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(forks),
+		cmocka_unit_test(ports_text),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
