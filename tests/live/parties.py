@@ -143,7 +143,7 @@ def have(path, *lines):
 
 
 DOMAIN = """<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory>
-<os><type arch='x86_64' machine='pc'>hvm</type></os>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
 <devices><emulator>%s</emulator><interface type='bridge'><source bridge='%s'/><target dev='%s'/>
 <model type='virtio'/></interface></devices></domain>"""
 
