@@ -242,26 +242,36 @@ static void look_at(struct machines *m, const struct packets_look *look)
 	m->passed_on = 0;
 }
 
+/* What the last look told and has not been passed on; not of a machine that has ended meanwhile. */
+static bool next_counted(struct machines *m)
+{
+	while (m->passed_on < m->n_counted) {
+		m->change = m->counted[m->passed_on++];
+		if (vm_track_owner(m->track, m->change.dev->id, &m->notice))
+			return true;
+	}
+	return false;
+}
+
 /* Makes looks that are due, until one has something to tell. */
 static bool next_packet(struct machines *m)
 {
 	struct packets_look look;
+	bool told = next_counted(m);
 
-	while (m->passed_on == m->n_counted && m->turn_ns && packets_due(m->packets, m->turn_ns, &look)) {
+	while (!told && m->turn_ns && packets_due(m->packets, m->turn_ns, &look)) {
 		if (vm_track_owner(m->track, look.dev->id, &m->notice))
 			look_at(m, &look);
 		else
 			packets_give_up(m->packets, &look);
+		told = next_counted(m);
 	}
-	if (m->passed_on == m->n_counted) {
+	if (!told && m->turn_ns) {
 		close_socket(m);
-		if (m->turn_ns)
-			wake_for_packets(m);
+		wake_for_packets(m);
 		m->turn_ns = 0;
-		return false;
 	}
-	m->change = m->counted[m->passed_on++];
-	return vm_track_owner(m->track, m->change.dev->id, &m->notice);
+	return told;
 }
 
 /* ---- events ---- */
