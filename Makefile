@@ -44,7 +44,7 @@ say = @printf '  %-8s %s\n' $(1) $(2)
 endif
 
 SOURCES := $(sort $(wildcard user/*.c))
-OBJECTS := $(SOURCES:user/%.c=build/%.o)
+OBJECTS := $(SOURCES:user/%.c=build/%.o) build/embed.o
 BPF_SOURCES := $(wildcard bpf/* vmlinux/*.h vmlinux/*/*.h)
 
 .PHONY: all
@@ -57,6 +57,11 @@ tapwatch: $(OBJECTS)
 build/%.o: user/%.c build/tapwatch.skel.h build/scan.lskel.h | build
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page of `report` and styles of pictures: files that stay files, made part of the program.
+build/embed.o: $(wildcard user/report/*) | build
+	$(call say,AS,user/report/embed.S)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iuser/report -c -o $@ user/report/embed.S
 
 # The kernel that runs here is not asked: types come from vmlinux/, offsets at load time.
 build/%.bpf.o: bpf/%.bpf.c $(BPF_SOURCES) | build

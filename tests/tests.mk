@@ -32,6 +32,8 @@ unit_packets := packets
 unit_vm_stats := vm_stats table names
 unit_filter := filter $(OUT_SOURCES)
 unit_out := out_json out_text $(OUT_SOURCES)
+unit_xml := xml escape
+unit_timeline := out_timeline xml out_json out_text embed $(OUT_SOURCES)
 unit_journal := journal out_json out_text $(OUT_SOURCES)
 unit_netns := netns
 unit_proc_scan := proc_scan inject netns
@@ -52,6 +54,8 @@ build/san/%.o: user/%.c | build/san
 build/san/%.o: tests/unit/%.c | build/san
 	$(call say,CC,$@)
 	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<
+build/san/embed.o: build/embed.o | build/san
+	$(Q)cp $< $@
 build/san:
 	$(Q)mkdir -p $@
 -include $(wildcard build/san/*.d)
@@ -63,7 +67,8 @@ $(UNIT_PROGRAMS): build/tests/test_%: build/san/test_%.o $$(foreach s,$$(unit_$$
 
 # Fixtures of the live tests. tap32 is a 32-bit program without libc: no multilib packages.
 HELPERS := build/tests/tapfix build/tests/tap32 build/tests/busy_target build/tests/seccomp_target \
-	build/tests/tables_target build/tests/seed_dump build/tests/chaos build/tests/history_feed
+	build/tests/tables_target build/tests/seed_dump build/tests/chaos build/tests/history_feed \
+	build/tests/report_feed
 build/tests/busy_target build/tests/seccomp_target build/tests/tables_target: build/tests/%: tests/helpers/%.c | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -g -O1 -pthread -o $@ $<
@@ -72,7 +77,7 @@ build/tests/seed_dump: tests/live/seed_dump.c $(filter-out build/main.o,$(OBJECT
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 # Made-up events into a history, without a kernel: the program without its commands
-build/tests/history_feed: tests/helpers/history_feed.c tests/unit/facts.h $(filter-out build/main.o,$(OBJECTS)) | build/tests
+build/tests/history_feed build/tests/report_feed: build/tests/%: tests/helpers/%.c tests/unit/facts.h $(filter-out build/main.o,$(OBJECTS)) | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(ALL_LDLIBS)
 build/tests/tapfix: $(wildcard tests/helpers/tapfix/*) | build/tests

@@ -9,6 +9,7 @@
 #include "diag.h"
 #include "fields.h"
 #include "options.h"
+#include "out_file.h"
 #include "past.h"
 #include "snapshot.h"
 #include "stale.h"
@@ -126,6 +127,19 @@ static int print_json(const struct rows *rows, const struct options *o, const st
 
 /* --- */
 
+/* An exit status. */
+static int draw_rows(const struct rows *rows, const struct options *o)
+{
+	struct out_file file;
+	int err = out_file_open(&file, o->svg);
+
+	if (!err)
+		err = out_file_close(&file, out_dot_svg(file.stream, rows));
+	if (err == -ECHILD)
+		return EXIT_FAILED;
+	return err ? out_file_failed(o->svg, err) : EXIT_FINE;
+}
+
 static int print_rows(const struct rows *rows, const struct options *o, const struct columns *columns,
 		      const struct doubt *doubt)
 {
@@ -134,6 +148,8 @@ static int print_rows(const struct rows *rows, const struct options *o, const st
 	if (o->json)
 		return finish(print_json(rows, o, o->columns ? columns : NULL, doubt));
 	past_tell(doubt, o);
+	if (o->svg)
+		return draw_rows(rows, o);
 	if (o->dot)
 		return finish(out_dot(stdout, rows));
 	return finish(out_table(&table, stdout, rows, columns));
@@ -144,7 +160,7 @@ static unsigned needs(const struct options *o, const struct columns *columns)
 {
 	unsigned all = 0;
 
-	if (o->dot)
+	if (o->dot || o->svg)
 		return ROWS_VM | ROWS_LABEL;
 	/* JSON has the numbers of namespaces, and their names only as a member of its own */
 	if (o->json && o->columns)
@@ -184,7 +200,7 @@ int cmd_list(int argc, char **argv)
 {
 	struct options options;
 	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
-				   OPT_NOISE | OPT_AT | OPT_LIST, argc, argv, help);
+				   OPT_NOISE | OPT_AT | OPT_LIST | OPT_SVG, argc, argv, help);
 
 	if (status >= 0)
 		return status;
@@ -192,8 +208,10 @@ int cmd_list(int argc, char **argv)
 		status = usage_error("list", "unexpected argument '%s'", argv[options.first_operand]);
 	else if (options.json && options.raw)
 		status = usage_error("list", "--json and --raw exclude each other");
-	else if (options.dot && (options.json || options.raw || options.columns))
-		status = usage_error("list", "--dot is a form of its own: no --json, --raw or --output");
+	else if ((options.dot || options.svg) && (options.json || options.raw || options.columns))
+		status = usage_error("list", "--%s is a form of its own: no --json, --raw or --output", options.dot ? "dot" : "svg");
+	else if (options.dot && options.svg)
+		status = usage_error("list", "--dot and --svg exclude each other");
 	else if (options.list_columns)
 		status = print_columns();
 	else

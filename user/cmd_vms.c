@@ -15,7 +15,9 @@
 #include "netns.h"
 #include "options.h"
 #include "out.h"
+#include "out_file.h"
 #include "out_stats.h"
+#include "out_timeline.h"
 #include "past.h"
 #include "snapshot.h"
 #include "vm.h"
@@ -29,7 +31,8 @@ static const char help[] =
 	"Prints every virtual machine that has a TUN/TAP device, a line for each of its interfaces. With a\n"
 	"NAME (a glob, or a UUID) the last run of that machine out of the history, as a timeline: who\n"
 	"prepared its interfaces, what was done to them, and how it ended; with --at the last one that\n"
-	"began before. Where nothing was recorded: what a running tapwatch saw of the running machine.\n"
+	"began before; with --svg FILE as a picture. Where nothing was recorded: what a running tapwatch\n"
+	"saw of the running machine.\n"
 	"With --stats how long starts took, by day and by who prepared them, out of the history.\n";
 
 #define COLUMNS "vm_name,vm_type,vm_manager,pid,start,start_ms,ifname,kind,netns,master,queues,vhost"
@@ -412,6 +415,17 @@ static int print_story_json(struct history_reader *reader, const struct story *s
 	return err;
 }
 
+/* An exit status. */
+static int draw_story(struct history_reader *reader, const struct options *o, const struct story *story)
+{
+	struct out_file file;
+	int err = out_file_open(&file, o->svg);
+
+	if (!err)
+		err = out_file_close(&file, story_svg(reader, story, file.stream, false));
+	return err ? out_file_failed(o->svg, err) : EXIT_FINE;
+}
+
 static int tell_story(struct history_reader *reader, const struct options *o, const char *name)
 {
 	struct story story;
@@ -431,6 +445,12 @@ static int tell_story(struct history_reader *reader, const struct options *o, co
 		if (status < 0)
 			warn_msg("the history knows no virtual machine '%s'%s", safe, o->past ? "" : ", and none runs");
 		return status < 0 ? EXIT_FAILED : status;
+	}
+	if (!err && o->svg) {
+		int status = draw_story(reader, o, &story);
+
+		story_free(&story);
+		return status;
 	}
 	if (!err)
 		err = o->json ? print_story_json(reader, &story) : print_story(reader, &story);
@@ -493,7 +513,7 @@ int cmd_vms(int argc, char **argv)
 {
 	struct options options;
 	int status = options_parse(&options, OPT_FILTERS | OPT_JSON | OPT_SNAPSHOT | OPT_COLUMNS | OPT_NOHEADINGS |
-				   OPT_NOISE | OPT_AT | OPT_DB | OPT_STATS, argc, argv, help);
+				   OPT_NOISE | OPT_AT | OPT_DB | OPT_STATS | OPT_SVG, argc, argv, help);
 
 	if (status >= 0)
 		return status;
@@ -505,6 +525,8 @@ int cmd_vms(int argc, char **argv)
 		status = usage_error("vms", "--stats is of many starts: no NAME (give --vm GLOB), --at or --output");
 	else if (!options.stats && (options.since_ns || options.until_ns))
 		status = usage_error("vms", "--since and --until are for --stats");
+	else if (options.svg && (options.json || options.raw || options.columns || options.first_operand == argc))
+		status = usage_error("vms", "--svg is the picture of one machine's run: vms NAME --svg FILE");
 	else if (options.stats)
 		status = out_stats(&options);
 	else if (options.first_operand < argc)

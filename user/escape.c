@@ -62,6 +62,7 @@ static bool unprintable(uint32_t cp)
 		{ 0x3164, 0x3164 },	/* Hangul filler */
 		{ 0xfeff, 0xfeff },	/* zero width no-break space */
 		{ 0xfff9, 0xfffb },	/* interlinear annotation */
+		{ 0xfffe, 0xffff },	/* no characters, and not allowed in XML 1.0 */
 		{ 0xe0000, 0xe0fff },	/* tags and more variation selectors */
 	};
 	size_t i;

@@ -105,4 +105,10 @@ int out_table(const struct out_table *table, FILE *out, const struct rows *rows,
  */
 int out_dot(FILE *out, const struct rows *rows);
 
+/*
+ * The same as a picture (SVG), which Graphviz makes of it. As above; -ECHILD:
+ * what is wrong with Graphviz was said.
+ */
+int out_dot_svg(FILE *out, const struct rows *rows);
+
 #endif /* TW_FIELDS_H */

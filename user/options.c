@@ -15,7 +15,7 @@
 enum { LONG_COMM = 256, LONG_KIND, LONG_VM, LONG_BACKEND, LONG_SEED, LONG_DURATION, LONG_HELP, LONG_LIST_COLUMNS,
        LONG_FD, LONG_SNAPSHOT_SEED, LONG_AT, LONG_DB, LONG_LINES, LONG_REVERSE, LONG_NOHEADINGS, LONG_AFTER_CURSOR,
        LONG_SHOW_CURSOR, LONG_CURSOR_FILE, LONG_KEEP, LONG_MAX_SIZE, LONG_GROUP, LONG_JOURNAL, LONG_ANCHOR,
-       LONG_DOT, LONG_STALE, LONG_OLDER, LONG_STATS };
+       LONG_DOT, LONG_STALE, LONG_OLDER, LONG_STATS, LONG_SVG, LONG_HTML };
 
 #define OPT_EVENTS	(1u << 31) /* options_parse(): those who filter what happens */
 
@@ -39,8 +39,8 @@ static const struct spec {
 	{ "vm", LONG_VM, "GLOB", OPT_FILTERS, "only virtual machines of such a name or UUID", 0 },
 	{ "at", LONG_AT, "TIME", OPT_AT, "as it was then: '2026-11-17 03:12', yesterday, -2h, …", 0 },
 	{ "stats", LONG_STATS, NULL, OPT_STATS, "how long starts took, and which failed, out of the history", 0 },
-	{ "since", 'S', "TIME", OPT_HISTORY | OPT_STATS, "only from then on: '2026-11-17 03:12', yesterday, -2h, …", 0 },
-	{ "until", 'U', "TIME", OPT_HISTORY | OPT_STATS, "only up to then", 0 },
+	{ "since", 'S', "TIME", OPT_HISTORY | OPT_STATS | OPT_REPORT, "only from then on: '2026-11-17 03:12', yesterday, -2h, …", 0 },
+	{ "until", 'U', "TIME", OPT_HISTORY | OPT_STATS | OPT_REPORT, "only up to then", 0 },
 	{ "lines", LONG_LINES, "[N]", OPT_HISTORY, "only the last N, +N: the first N (10)", 'n' },
 	{ "reverse", LONG_REVERSE, NULL, OPT_HISTORY, "newest first", 'r' },
 	{ "follow", 'f', NULL, OPT_HISTORY, "go on with what comes, after the last 10", 0 },
@@ -48,7 +48,7 @@ static const struct spec {
 	{ "after-cursor", LONG_AFTER_CURSOR, "CURSOR", OPT_HISTORY, "only what comes after what the cursor stands for", 0 },
 	{ "show-cursor", LONG_SHOW_CURSOR, NULL, OPT_HISTORY, "tell the cursor of the last event at the end", 0 },
 	{ "cursor-file", LONG_CURSOR_FILE, "FILE", OPT_HISTORY, "after the cursor in FILE, which then gets the new one", 0 },
-	{ "db", LONG_DB, "FILE", OPT_AT | OPT_HISTORY | OPT_DB, "the history (" HISTORY_DEFAULT_DB ")", 0 },
+	{ "db", LONG_DB, "FILE", OPT_AT | OPT_HISTORY | OPT_DB | OPT_REPORT, "the history (" HISTORY_DEFAULT_DB ")", 0 },
 	{ "keep", LONG_KEEP, "TIME", OPT_RECORD, "remove what is older: 90d, 12h, 2w, 1y", 0 },
 	{ "max-size", LONG_MAX_SIZE, "SIZE", OPT_RECORD, "remove the oldest so that the database is no larger: 500M, 2G", 0 },
 	{ "group", LONG_GROUP, "NAME", OPT_RECORD, "this group may read the database, too", 0 },
@@ -61,6 +61,8 @@ static const struct spec {
 	{ "stale", LONG_STALE, NULL, OPT_LIST, "only what is left over: devices without holder, files without their device, …", 0 },
 	{ "older", LONG_OLDER, "AGE", OPT_LIST, "--stale, and only what is so for so long, as recorded: 2h, 30min, 7d", 0 },
 	{ "dot", LONG_DOT, NULL, OPT_LIST, "a graph for Graphviz: list --dot | dot -Tsvg >taps.svg", 0 },
+	{ "svg", LONG_SVG, "FILE", OPT_SVG, "a picture, into FILE (-: standard output)", 0 },
+	{ "html", LONG_HTML, "FILE", OPT_REPORT, "where the page goes (-: standard output)", 0 },
 	{ "noheadings", 'n', NULL, OPT_NOHEADINGS, "no header line", 0 },
 	{ "noheadings", LONG_NOHEADINGS, NULL, OPT_HISTORY, "no header line", 0 },
 	{ "backend", LONG_BACKEND, "NAME", OPT_BACKEND,
@@ -270,6 +272,12 @@ static int take_record_option(struct options *o, const char *command, int code, 
 		if (parse_units(value, times, sizeof(times) / sizeof(times[0]), &o->older_ns))
 			return usage_error(command, "'%s' is no age: give for example 30min, 2h or 7d", value);
 		o->stale = true;
+		break;
+	case LONG_SVG:
+		o->svg = value;
+		break;
+	case LONG_HTML:
+		o->html = value;
 		break;
 	case LONG_ANCHOR:
 		o->anchor = value;

@@ -27,6 +27,8 @@
 #define OPT_VERIFY	(1u << 14) /* --anchor */
 #define OPT_LIST	(1u << 15) /* --dot, --stale, --older */
 #define OPT_STATS	(1u << 16) /* --stats, --since, --until */
+#define OPT_SVG		(1u << 20) /* --svg */
+#define OPT_REPORT	(1u << 21) /* --html, --since, --until, --db */
 
 struct options {
 	struct filter *filter;
@@ -49,6 +51,7 @@ struct options {
 	const char *anchor;	/* NULL: not given */
 	bool journal;
 	bool dot, stale, stats;
+	const char *svg, *html;	/* files of --svg and --html; NULL: not given */
 	enum backend backend;
 	enum seed_backend seed;
 	uint64_t duration_ns;	/* 0: until a signal */

@@ -35,6 +35,12 @@ struct out_text {
 /* One line (and before the first one the header). 0; the errno of a failed write, negative. */
 int out_text(struct out_text *text, FILE *out, const struct event *event);
 
+/*
+ * The DETAIL of the event's line, safe for a terminal; of ready, gap and the
+ * like what the line says. `text` is without colour. Returns its length.
+ */
+size_t out_detail(const struct out_text *text, char *buf, size_t size, const struct event *event);
+
 /* "fooz[4026532591]", safe for a terminal; "-" for inode 0. Shared by all text that names a namespace. */
 size_t out_netns(const struct out_text *text, char *buf, size_t size, uint32_t inode, const char *label);
 

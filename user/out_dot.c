@@ -22,7 +22,11 @@ static void put_text(FILE *out, const char *text, size_t len)
 	for (const char *at = safe; *at; at++) {
 		if (*at == '"' || *at == '\\')
 			fputc('\\', out);
-		fputc(*at, out);
+		/* it reads character references, as HTML has them */
+		if (*at == '&')
+			fputs("&amp;", out);
+		else
+			fputc(*at, out);
 	}
 }
 
@@ -53,10 +57,13 @@ static void put_device(FILE *out, const struct row *row)
 
 	fprintf(out, "    d%" PRIu64 " [label=\"", row->device_id);
 	put_text(out, row->dev.ifname, sizeof(row->dev.ifname));
-	fprintf(out, "\\n%s", kind ? kind : "");
+	fprintf(out, "  %s", kind ? kind : "");
 	if ((row->has & TW_HAS_QUEUES) && row->dev.queues > 1)
 		fprintf(out, ", %u queues", row->dev.queues);
-	fprintf(out, "\"%s];\n", row->state == ROW_NO_HOLDER ? ", style=\"filled,dashed\", fillcolor=\"#f4e3e3\"" : "");
+	if ((row->has & TW_HAS_UP) && !(row->dev.if_flags & 1 /* IFF_UP */))
+		fprintf(out, ", down");
+	fprintf(out, "\", class=\"%s\"%s];\n", row->state == ROW_NO_HOLDER ? "idle" : "device",
+		row->state == ROW_NO_HOLDER ? ", style=\"filled,dashed\", fillcolor=\"#f8e4e4\"" : "");
 }
 
 /* Bridges are known by name only, which is one in its namespace. */
@@ -66,9 +73,10 @@ static void put_master(FILE *out, const struct row *row)
 	put_text(out, row->dev.master, sizeof(row->dev.master));
 	fprintf(out, "\" [label=\"");
 	put_text(out, row->dev.master, sizeof(row->dev.master));
-	fprintf(out, "\", shape=hexagon, fillcolor=\"#e8e8e8\"];\n    d%" PRIu64 " -- \"m%u ", row->device_id, row->dev.netns);
+	fprintf(out, "\", class=\"bridge\", shape=hexagon, width=0.8, height=0.4, fillcolor=\"#e8e8e8\"];\n    d%" PRIu64 ":e -- \"m%u ", row->device_id,
+		row->dev.netns);
 	put_text(out, row->dev.master, sizeof(row->dev.master));
-	fprintf(out, "\";\n");
+	fprintf(out, "\":w;\n");
 }
 
 static void put_place(FILE *out, const struct row *row, size_t len)
@@ -100,12 +108,12 @@ static void put_process(FILE *out, const struct row *row)
 	fprintf(out, "  p%u [label=\"", node_pid(row));
 	if (row->vm_type) {
 		put_string(out, row->vm_name ? row->vm_name : "without a name");
-		fprintf(out, "\\n%s ", row->vm_type);
+		fprintf(out, "  %s ", row->vm_type);
 	} else {
 		put_text(out, row->task.comm, sizeof(row->task.comm));
-		fprintf(out, "\\n%s%s", row->role ? row->role : "", row->role ? " " : "");
+		fprintf(out, "  %s%s", row->role ? row->role : "", row->role ? " " : "");
 	}
-	fprintf(out, "%u\", shape=%s, fillcolor=\"%s\"];\n", node_pid(row), row->vm_type ? "box3d" : "box",
+	fprintf(out, "%u\", width=2, class=\"%s\", fillcolor=\"%s\"];\n", node_pid(row), row->vm_type ? "vm" : "process",
 		row->vm_type ? "#dfeaf7" : "#f3f3f3");
 }
 
@@ -129,7 +137,7 @@ static size_t put_edge(FILE *out, const struct row *const *holder, size_t len)
 		n++;
 	if (!holder[0]->device_id)
 		return n;
-	fprintf(out, "  p%u -- d%" PRIu64 " [label=\"fd", node_pid(holder[0]), holder[0]->device_id);
+	fprintf(out, "  p%u:e -- d%" PRIu64 ":w [label=\"fd", node_pid(holder[0]), holder[0]->device_id);
 	/* of very many queues the number says enough */
 	for (size_t i = 0; i < n && i < 8; i++)
 		fprintf(out, " %d", holder[i]->fd);
@@ -161,8 +169,11 @@ int out_dot(FILE *out, const struct rows *rows)
 {
 	int err;
 
-	fprintf(out, "graph tapwatch {\n  rankdir=LR;\n  ranksep=1;\n  node [fontname=\"sans-serif\", fontsize=11, "
-		"style=filled, fillcolor=\"#eef7e8\"];\n  edge [fontname=\"sans-serif\", fontsize=9, color=\"#555555\"];\n"
+	/* a line of text a node, close to each other: fifty machines are to fit on a sheet of paper */
+	fprintf(out, "graph tapwatch {\n  rankdir=LR;\n  ranksep=1.2;\n  nodesep=0.07;\n"
+		"  node [fontname=\"sans-serif\", fontsize=11, shape=box, style=filled, color=\"#777777\", height=0.26, "
+		"margin=\"0.08,0.02\", width=1.2, fillcolor=\"#e9f5e2\"];\n"
+		"  edge [fontname=\"sans-serif\", fontsize=9, color=\"#555555\"];\n"
 		"  graph [fontname=\"sans-serif\", fontsize=11, style=\"rounded\", color=\"#888888\"];\n");
 	err = put_holders(out, rows);
 	for (size_t i = 0, n; i < rows->len && !err; i += n) {

@@ -703,3 +703,22 @@ int out_text(struct out_text *text, FILE *out, const struct event *event)
 	end_line(&l);
 	return write_line(&l, out);
 }
+
+size_t out_detail(const struct out_text *text, char *buf, size_t size, const struct event *event)
+{
+	/* detail() goes to its column, by one blank when it is there already; lines about a run begin with "-- " */
+	struct line l = { .text = text, .col = COL_DETAIL };
+	const struct look *look = &looks[event->change->event];
+	size_t skip = 1;
+
+	if (run_line(&l, event)) {
+		skip = 3;
+	} else {
+		if (look->tell)
+			look->tell(&l, event);
+		tell_more(&l, event, look->more);
+	}
+	skip = l.len < skip ? l.len : skip;
+	escape_term(buf, size, l.buf + skip, l.len - skip);
+	return strlen(buf);
+}

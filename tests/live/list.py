@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import xml.etree.ElementTree as ElementTree
 from datetime import datetime, timezone
 
 import fcntl
@@ -285,7 +286,7 @@ def usage(s):
 def graph(s):
     """--dot: valid, whatever a name is made of; each device once, a line from its holder; --stale: what nobody holds"""
     f, ns = s.fixture(), s.netns("n")
-    names = {"a": s.ifname("a"), "b": s.ifname('"b\\'), "c": s.ifname("c")}
+    names = {"a": s.ifname("a"), "b": s.ifname('"&lt;\\'), "c": s.ifname("c")}
     for slot in "ab":
         f.open(slot)
         f.setiff(slot, names[slot], "tap", "multi_queue")
@@ -295,10 +296,10 @@ def graph(s):
     s.ip("link", "set", names["c"], "netns", ns.name)
     filters = ("-i", s.prefix + "*")
     out = run("list", "--dot", *SEED, *filters)
-    nodes = dict(re.findall(r'^    (d\d+) \[label="(.*)\\ntap', out, re.M))
-    want(sorted(nodes.values()) == sorted([names["a"], names["b"].replace("\\", "\\\\").replace('"', '\\"'), names["c"]]),
+    nodes = dict(re.findall(r'^    (d\d+) \[label="(.*)  tap', out, re.M))
+    want(sorted(nodes.values()) == sorted([names["a"], names["b"].replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;"), names["c"]]),
          "devices", out)
-    lines = re.findall(r'^  p(\d+) -- (d\d+) \[label="fd([ \d]+)"', out, re.M)
+    lines = re.findall(r'^  p(\d+):e -- (d\d+):w \[label="fd([ \d]+)"', out, re.M)
     want(sorted((p, nodes[d][len(s.prefix):][:1], fds.split()) for p, d, fds in lines) ==
          sorted([(str(f.pid), "a", [str(f.fds["a"]), str(f.fds["a2"])]), (str(f.pid), "\\", [str(f.fds["b"])])]),
          "fds", out)
@@ -306,9 +307,15 @@ def graph(s):
     if shutil.which("dot"):
         done = subprocess.run(["dot", "-Tsvg"], input=out.encode(), capture_output=True, timeout=tw.seconds(30), check=False)
         want(done.returncode == 0 and not done.stderr and b"</svg>" in done.stdout, "dot -Tsvg", done.stderr)
+        svg = run("list", "--svg", "-", *SEED, *filters)
+        ElementTree.fromstring(svg)
+        want("DOCTYPE" not in svg and names["b"].replace("&", "&amp;").replace('"', "&quot;") in svg, "--svg", svg)
+    err = run("list", "--svg", "-", *SEED, *filters, status=1, env=dict(os.environ, PATH="/nowhere"))
+    want(err == "tapwatch: cannot run dot: No such file or directory; install graphviz\n", "without Graphviz", err)
     rows = [r["ifname"] for r in listed(s, "--stale", *filters)]
     want(rows == [names["c"]], "--stale", rows)
-    run("list", "--dot", "--json", status=2)
+    for args in (("--dot", "--json"), ("--svg", "-", "--json"), ("--svg", "-", "--dot")):
+        run("list", *args, status=2)
 
 
 def filters(s):
