@@ -420,9 +420,15 @@ static int draw_story(struct history_reader *reader, const struct options *o, co
 {
 	struct out_file file;
 	int err = out_file_open(&file, o->svg);
+	bool unread;
 
-	if (!err)
-		err = out_file_close(&file, story_svg(reader, story, file.stream, false));
+	if (err)
+		return out_file_failed(o->svg, err);
+	err = story_svg(reader, story, file.stream, false);
+	unread = err && !ferror(file.stream);
+	err = out_file_close(&file, err);
+	if (unread)
+		return past_failed(o, err);
 	return err ? out_file_failed(o->svg, err) : EXIT_FINE;
 }
 

@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "record", cmd_record, "write every event to the history database" },
 	{ "verify", cmd_verify, "check the history database's hash chain" },
 	{ "vms", cmd_vms, "the virtual machines and their interfaces" },
+	{ "report", cmd_report, "a page of the history for a browser" },
 	{ "check", cmd_check, "what this kernel and these privileges allow" },
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -97,8 +98,11 @@ int out_file_open(struct out_file *file, const char *name)
 
 int out_file_close(struct out_file *file, int err)
 {
+	bool failed = ferror(file->stream);
+
+	/* what could not be written is tried once more, and so tells why */
 	errno = 0;
-	if (!err && (fflush(file->stream) || ferror(file->stream)))
+	if ((fflush(file->stream) || failed) && (!err || failed))
 		err = errno ? -errno : -EIO;
 	/* a name must not come to mean a file that a power failure leaves empty */
 	if (!err && file->temporary && fsync(fileno(file->stream)))

@@ -345,9 +345,15 @@ static void find_phases(struct timeline *t)
 	}
 }
 
-uint64_t timeline_startup_ns(const struct timeline *t)
+static uint64_t startup_ns(const struct timeline *t)
 {
 	return t->n && t->started < t->n ? t->moment[t->started].time_ns - t->moment[0].time_ns : 0;
+}
+
+uint64_t timeline_startup_ns(struct timeline *t)
+{
+	find_started(t);
+	return startup_ns(t);
 }
 
 /* The word for the phase that begins with this row; NULL: none does. */
@@ -404,7 +410,7 @@ static double lane_x(const struct timeline *t, size_t lane)
 
 /* ---- words ---- */
 
-static void duration(char *text, size_t size, uint64_t ns)
+void timeline_duration(char *text, size_t size, uint64_t ns)
 {
 	uint64_t s = ns / 1000000000;
 
@@ -439,7 +445,7 @@ static const char *story_name(const struct story *story)
 	return story->name && *story->name ? story->name : story->uuid && *story->uuid ? story->uuid : "without a name";
 }
 
-static size_t failures(const struct timeline *t)
+size_t timeline_failures(const struct timeline *t)
 {
 	size_t n = 0;
 
@@ -464,12 +470,12 @@ static void draw_summary(const struct timeline *t, FILE *out)
 	if (story->start_seq)
 		put_moment(out, " ", story->start_realtime_ns);
 	if (t->n && t->started < t->n) {
-		duration(text, sizeof(text), timeline_startup_ns(t));
+		timeline_duration(text, sizeof(text), startup_ns(t));
 		fprintf(out, "; start-up %s", text);
 	}
 	put_moment(out, "; ended at ", story->stop_realtime_ns);
-	if (failures(t))
-		fprintf(out, "; %zu failed", failures(t));
+	if (timeline_failures(t))
+		fprintf(out, "; %zu failed", timeline_failures(t));
 	if (story->cut || t->left_out)
 		fputs("; of what came between only beginning and end are shown", out);
 }
@@ -496,7 +502,7 @@ static void draw_head(const struct timeline *t, FILE *out)
 /* The start-up to scale: a piece for each wait, with words where there is room for them. */
 static void draw_bar(const struct timeline *t, FILE *out, double width)
 {
-	uint64_t all = timeline_startup_ns(t), begin = t->n ? t->moment[0].time_ns : 0;
+	uint64_t all = startup_ns(t), begin = t->n ? t->moment[0].time_ns : 0;
 	double x = 16, scale = all ? (width - 32) / (double)all : 0;
 	char text[64];
 
@@ -507,7 +513,7 @@ static void draw_bar(const struct timeline *t, FILE *out, double width)
 
 		if (wide < 0.5)
 			continue;
-		duration(text, sizeof(text), wait_before(t, i));
+		timeline_duration(text, sizeof(text), wait_before(t, i));
 		fprintf(out, "<g><title>%s, then %s</title><rect class=\"bar%s%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"20\"/>",
 			text, t->moment[i].word, i % 2 ? " odd" : "", i == t->slowest ? " slowest" : "", x, BAR_AT, wide);
 		if (wide > 150)
@@ -579,7 +585,7 @@ static void draw_axis(const struct timeline *t, FILE *out, size_t i)
 	fprintf(out, "<path class=\"axis\" d=\"M88 %.1fH96\"/>\n", to);
 	if (wait < LABELLED_NS)
 		return;
-	duration(text, sizeof(text), wait);
+	timeline_duration(text, sizeof(text), wait);
 	fprintf(out, "<text class=\"num %s\" x=\"82\" y=\"%.1f\">%s</text>\n", i == t->slowest ? "slow" : "dim",
 		from + (to - from - (phase ? PHASE : 0)) / 2 + 4, text);
 }

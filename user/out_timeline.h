@@ -28,12 +28,18 @@ int timeline_add(struct timeline *t, const struct event *event);
  */
 int timeline_svg(struct timeline *t, FILE *out, bool part);
 
-/* In the text's words how long it took: valid after timeline_svg(). 0: unknown. */
-uint64_t timeline_startup_ns(const struct timeline *t);
+/* From the first event to the last of the start-up; 0: unknown. What failed. */
+uint64_t timeline_startup_ns(struct timeline *t);
+size_t timeline_failures(const struct timeline *t);
+
+/* "8.37 s" */
+void timeline_duration(char *text, size_t size, uint64_t ns);
 
 struct history_reader;
 
-/* All of it for a story of the history. */
+/* Of a story of the history; to be freed. 0 or a negative errno. */
+int story_timeline(struct history_reader *reader, const struct story *story, struct timeline **out);
+/* All of it. */
 int story_svg(struct history_reader *reader, const struct story *story, FILE *out, bool part);
 
 #endif /* TW_OUT_TIMELINE_H */

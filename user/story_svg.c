@@ -5,7 +5,7 @@
 #include "netns.h"
 #include "out_timeline.h"
 
-int story_svg(struct history_reader *reader, const struct story *story, FILE *out, bool part)
+int story_timeline(struct history_reader *reader, const struct story *story, struct timeline **out)
 {
 	struct timeline *t = timeline_new(story, netns_initial());
 	int err = t ? 0 : -ENOMEM;
@@ -17,6 +17,17 @@ int story_svg(struct history_reader *reader, const struct story *story, FILE *ou
 		if (!err)
 			err = timeline_add(t, &event);
 	}
+	if (err)
+		timeline_free(t);
+	*out = err ? NULL : t;
+	return err;
+}
+
+int story_svg(struct history_reader *reader, const struct story *story, FILE *out, bool part)
+{
+	struct timeline *t;
+	int err = story_timeline(reader, story, &t);
+
 	if (!err)
 		err = timeline_svg(t, out, part);
 	timeline_free(t);

@@ -9,6 +9,9 @@
 	.byte 0
 	.endm
 
+	embed report_page, "page.html"
+	embed report_style, "report.css"
+	embed report_script, "report.js"
 	embed timeline_style, "timeline.css"
 	embed topology_style, "topology.css"
 

@@ -3,6 +3,6 @@
 #ifndef TW_REPORT_EMBED_H
 #define TW_REPORT_EMBED_H
 
-extern const char timeline_style[], topology_style[];
+extern const char report_page[], report_style[], report_script[], timeline_style[], topology_style[];
 
 #endif /* TW_REPORT_EMBED_H */
