@@ -22,14 +22,16 @@ static const char help[] =
 	"Usage: tapwatch report --html FILE [OPTION...]\n\n"
 	"Writes one page for a browser, of what 'tapwatch record' wrote: who held which device in which\n"
 	"network namespace at each moment, how virtual machines started, and all events, to search in.\n"
-	"It needs nothing else, loads nothing, and may be sent to others. Of more than 50,000 events it has\n"
-	"the last ones; --since and --until choose others.\n";
+	"It needs nothing else, loads nothing, and may be sent to others. With filters it is about the files\n"
+	"and devices of which something matches. Of more than 50,000 events it has the last ones; --since\n"
+	"and --until choose others.\n";
 
 struct page {
 	const struct options *o;
 	struct history_reader *reader;
 	struct history_head head;
 	struct report_range range;
+	struct report_chosen *chosen;
 	uint64_t begin_ns, end_ns;	/* CLOCK_REALTIME of the first and last event */
 	FILE *out;
 };
@@ -38,7 +40,7 @@ struct page {
 
 struct edge {
 	const struct options *o;
-	uint64_t seq, realtime_ns;
+	uint64_t seq;
 };
 
 /* The first one of this time, from either end: the index knows it roughly. */
@@ -50,7 +52,6 @@ static int on_edge(void *ctx, const struct event *event)
 	    (edge->o->until_ns && event->realtime_ns > edge->o->until_ns))
 		return 0;
 	edge->seq = event->seq;
-	edge->realtime_ns = event->realtime_ns;
 	return 1;
 }
 
@@ -72,21 +73,30 @@ static int choose_range(struct page *p)
 	if (err < 0 || !from.seq)
 		return err < 0 ? err : 0;
 	p->range = (struct report_range){ .first = from.seq, .last = to.seq };
-	if (to.seq - from.seq >= REPORT_EVENTS) {
-		p->range.left_out = to.seq - from.seq + 1 - REPORT_EVENTS;
-		p->range.first += p->range.left_out;
-	}
-	p->end_ns = to.realtime_ns;
 	return 0;
 }
 
-static int read_begin(struct page *p)
+static int choose_events(struct page *p)
+{
+	int err = p->range.last ? past_filter(p->reader, p->o->filter) : 0;
+
+	if (!err && p->range.last)
+		err = report_choose(p->reader, p->o->filter, &p->range, &p->chosen);
+	if (!err && !p->range.n)
+		p->range = (struct report_range){ 0 };
+	return err;
+}
+
+static int read_times(struct page *p)
 {
 	struct event event;
 	int err = p->range.last ? history_event(p->reader, p->range.first, &event) : 0;
 
-	if (!err && p->range.last)
-		p->begin_ns = event.realtime_ns;
+	if (err || !p->range.last)
+		return err;
+	p->begin_ns = event.realtime_ns;
+	err = history_event(p->reader, p->range.last, &event);
+	p->end_ns = err ? 0 : event.realtime_ns;
 	return err;
 }
 
@@ -118,9 +128,7 @@ static int put_title(struct page *p)
 
 static int put_summary(struct page *p)
 {
-	uint64_t n = p->range.last ? p->range.last - p->range.first + 1 : 0;
-
-	fprintf(p->out, "%" PRIu64 " event%s of ", n, n == 1 ? "" : "s");
+	fprintf(p->out, "%" PRIu64 " event%s of ", p->range.n, p->range.n == 1 ? "" : "s");
 	xml_string(p->out, p->o->db);
 	fputs(", which was recorded up to ", p->out);
 	put_time(p->out, p->head.realtime_ns);
@@ -130,13 +138,37 @@ static int put_summary(struct page *p)
 	return 0;
 }
 
+/* The options as they were given. */
+static void put_filters(struct page *p)
+{
+	static const char *const words[FILTER_MAX] = {
+		[FILTER_PID] = "--pid", [FILTER_IFNAME] = "--ifname", [FILTER_NETNS] = "--netns", [FILTER_USER] = "--user",
+		[FILTER_COMM] = "--comm", [FILTER_KIND] = "--kind", [FILTER_EVENT] = "--event", [FILTER_VM] = "--vm",
+	};
+	const char *value;
+
+	for (int kind = 0; kind < FILTER_MAX; kind++) {
+		for (size_t i = 0; (value = filter_value(p->o->filter, (enum filter_kind)kind, i)); i++) {
+			fprintf(p->out, " <code>%s ", words[kind]);
+			xml_string(p->out, value);
+			fputs("</code>", p->out);
+		}
+	}
+}
+
 static int put_notes(struct page *p)
 {
+	if (p->chosen) {
+		fputs("<p class=\"note\">Only what was done to files and devices of which something matches:", p->out);
+		put_filters(p);
+		fputs("</p>", p->out);
+	}
 	if (!p->range.last)
-		fputs("<p class=\"note\">Nothing was recorded in the time asked for: choose another with --since and --until.</p>", p->out);
-	if (p->range.left_out) {
-		fprintf(p->out, "<p class=\"note\">%" PRIu64 " earlier events are left out: a page holds %d. For those choose an earlier "
-			"time with --since and --until, which ends at ", p->range.left_out, REPORT_EVENTS);
+		fputs("<p class=\"note\">Nothing that matches was recorded in the time asked for: choose another with --since and "
+		      "--until.</p>", p->out);
+	if (p->range.cut) {
+		fprintf(p->out, "<p class=\"note\">Earlier events are left out: a page holds %d. For those choose an earlier "
+			"time with --since and --until, which ends at ", REPORT_EVENTS);
 		put_time(p->out, p->begin_ns);
 		fputs(".</p>", p->out);
 	}
@@ -182,12 +214,12 @@ static int put_policy(struct page *p)
 
 static int put_data(struct page *p)
 {
-	return report_data(p->reader, &p->range, p->out);
+	return report_data(p->reader, &p->range, p->chosen, p->out);
 }
 
 static int put_runs(struct page *p)
 {
-	return report_runs(p->reader, &p->range, p->out);
+	return report_runs(p->reader, &p->range, p->chosen, p->out);
 }
 
 /* What stands in the page for it: {{word}}. */
@@ -232,7 +264,9 @@ static int prepare(struct page *p)
 
 	if (!err)
 		err = choose_range(p);
-	return err ? err : read_begin(p);
+	if (!err)
+		err = choose_events(p);
+	return err ? err : read_times(p);
 }
 
 /* An exit status. */
@@ -264,6 +298,7 @@ static int report(const struct options *o)
 	if (!err)
 		err = prepare(&p);
 	status = err ? past_failed(o, err) : write_page(&p, o->html);
+	report_chosen_free(p.chosen);
 	history_reader_end(p.reader);
 	history_reader_close(p.reader);
 	return status;
@@ -272,7 +307,7 @@ static int report(const struct options *o)
 int cmd_report(int argc, char **argv)
 {
 	struct options options;
-	int status = options_parse(&options, OPT_REPORT, argc, argv, help);
+	int status = options_parse(&options, OPT_FILTERS | OPT_REPORT, argc, argv, help);
 
 	if (status >= 0)
 		return status;

@@ -489,7 +489,7 @@ int options_parse(struct options *o, unsigned takes, int argc, char **argv, cons
 
 	*o = (struct options){
 		.backend = BACKEND_AUTO, .seed = SEED_AUTO, .filter = filter_new(),
-		.past = takes & OPT_HISTORY,
+		.past = takes & (OPT_HISTORY | OPT_REPORT),
 	};
 	if ((takes & OPT_FILTERS) && !(takes & OPT_SNAPSHOT))
 		takes |= OPT_EVENTS;

@@ -222,6 +222,9 @@ static enum mark mark_of(const struct change *c)
 {
 	if (c->event == EV_VHOST && (c->has & CH_VALUE) && !c->value)
 		return MARK_END;
+	/* it left its bridge */
+	if (c->event == EV_MASTER && c->dev && (c->dev->has & TW_HAS_MASTER) && !c->dev->d.master_ifindex)
+		return MARK_END;
 	return c->event < EV_MAX ? marks[c->event] : MARK_OTHER;
 }
 

@@ -34,6 +34,7 @@ struct dict {
 struct writer {
 	struct history_reader *reader;
 	const struct report_range *range;
+	const struct report_chosen *chosen;
 	FILE *out;
 	uint64_t bytes;
 	const char *separator;
@@ -304,11 +305,13 @@ static int on_event(void *ctx, const struct event *event)
 	struct json_object *all;
 	int err = 0;
 
+	note_boot(w, event);
+	if (!report_wants(w->chosen, event))
+		return 0;
 	if (w->bytes > REPORT_BYTES) {
 		w->full = true;
 		return 1;
 	}
-	note_boot(w, event);
 	note_beginning(w, event->seq);
 	all = event_json(event);
 	if (!all)
@@ -324,13 +327,34 @@ static int on_event(void *ctx, const struct event *event)
 	return err;
 }
 
+/* ---- what leads to the state ---- */
+
+struct entries {
+	history_fn fn;
+	void *ctx;
+};
+
 /* An entry of a snapshot is of the seq it was made after: it is no event to be shown. */
 static int on_entry(void *ctx, const struct event *event)
 {
+	const struct entries *entries = ctx;
 	struct event entry = *event;
 
 	entry.seq = 0;
-	return on_event(ctx, &entry);
+	return entries->fn(entries->ctx, &entry);
+}
+
+int report_walk(struct history_reader *reader, const struct report_range *range, history_fn fn, void *ctx)
+{
+	struct history_query query = { .first = 1, .last = range->last };
+	struct entries entries = { fn, ctx };
+	int ret = 0;
+
+	if (!range->last)
+		return 0;
+	if (range->first > 1)
+		ret = history_snapshot(reader, range->first - 1, &query.first, on_entry, &entries);
+	return ret ? ret : history_each(reader, &query, fn, ctx);
 }
 
 /* ---- the document ---- */
@@ -358,19 +382,6 @@ static int write_about(struct writer *w)
 	return err;
 }
 
-static int write_stream(struct writer *w)
-{
-	struct history_query query = { .last = w->range->last };
-	int err;
-
-	if (!w->range->last)
-		return 0;
-	/* what led to the state before the range is a snapshot and some events from there */
-	query.first = 1;
-	err = w->range->first > 1 ? history_snapshot(w->reader, w->range->first - 1, &query.first, on_entry, w) : 0;
-	return err < 0 ? err : history_each(w->reader, &query, on_event, w);
-}
-
 static int find_base(struct writer *w)
 {
 	struct event event;
@@ -382,10 +393,11 @@ static int find_base(struct writer *w)
 	return err;
 }
 
-int report_data(struct history_reader *reader, const struct report_range *range, FILE *out)
+int report_data(struct history_reader *reader, const struct report_range *range, const struct report_chosen *chosen,
+		FILE *out)
 {
 	struct writer w = {
-		.reader = reader, .range = range, .out = out, .separator = "", .text = { .date = true, .init_netns = netns_initial() },
+		.reader = reader, .range = range, .chosen = chosen, .out = out, .separator = "", .text = { .date = true, .init_netns = netns_initial() },
 		.dict = calloc(DICT_MAX, sizeof(*w.dict)),
 	};
 	int err = w.dict ? find_base(&w) : -ENOMEM;
@@ -393,7 +405,7 @@ int report_data(struct history_reader *reader, const struct report_range *range,
 	if (!err)
 		err = write_about(&w);
 	if (!err)
-		err = write_stream(&w);
+		err = report_walk(reader, range, on_event, &w);
 	if (err >= 0) {
 		fprintf(out, "\n],\n\"full\":%s}", w.full ? "true" : "false");
 		err = 0;

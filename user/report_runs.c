@@ -41,6 +41,7 @@ struct runs {
 	struct run *run[REPORT_RUNS];	/* newest first */
 	size_t n;
 	uint64_t left_out;
+	const struct report_chosen *chosen;
 	int err;
 };
 
@@ -86,7 +87,7 @@ static int on_start(void *ctx, const struct event *event)
 	struct runs *runs = ctx;
 	struct run *run;
 
-	if (event->change->event != EV_VM_START)
+	if (event->change->event != EV_VM_START || !report_wants(runs->chosen, event))
 		return 0;
 	if (runs->n == REPORT_RUNS) {
 		runs->left_out++;
@@ -339,11 +340,14 @@ static void free_runs(struct runs *runs)
 	free(runs);
 }
 
-int report_runs(struct history_reader *reader, const struct report_range *range, FILE *out)
+int report_runs(struct history_reader *reader, const struct report_range *range, const struct report_chosen *chosen,
+		FILE *out)
 {
 	struct runs *runs = calloc(1, sizeof(*runs));
 	int err = runs ? 0 : -ENOMEM;
 
+	if (!err)
+		runs->chosen = chosen;
 	if (!err && range->last)
 		err = collect(reader, range, runs);
 	if (!err && !runs->n)

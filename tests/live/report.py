@@ -199,7 +199,7 @@ def selection(place):
          "the events of that time", shown)
     want(shown[0] > 1 and any(isinstance(item, list) for item in stream[:begin[0]]), "what was before is the beginning")
     text = place.report("empty", db, "--since", "2001-01-01", "--until", "2001-01-02")[1]
-    want("Nothing was recorded in the time asked for" in text and not alone(text)["stream"], "no events")
+    want("Nothing that matches was recorded in the time asked for" in text and not alone(text)["stream"], "no events")
     for args in (("report",), ("report", "--html"), ("report", "--html", "-", "x"),
                  ("report", "--html", "-", "--since", "now", "--until", "yesterday")):
         want(tapwatch(*args)[0] == 2, "usage", args)
@@ -213,7 +213,7 @@ def selection(place):
     want(status == 0 and usage.ru_maxrss < 64 << 10, "memory", usage.ru_maxrss)
     with open(place.path("many.html"), encoding="utf-8") as f:
         text = f.read()
-    want("%d earlier events are left out" % (count - 50000) in text and "--until" in text, "what is left out is told")
+    want("Earlier events are left out: a page holds 50000" in text and "--until" in text, "what is left out is told")
     begin = text.index('{"from":')
     want(text.count("\n[", begin) == 50000, "so many are shown", text.count("\n[", begin))
 
@@ -281,6 +281,28 @@ def part_of_history(place):
     want(events[at]["time"][:26] == events[420]["time"][:26], "the moment", at)
     want(seen(browser) == listed(db, events[at]), "the state", seen(browser), listed(db, events[at]))
     quiet(browser)
+
+
+def filters(place):
+    """with --vm and the like a page has the whole life of the devices and files that something matches of, and nothing else"""
+    db, _ = place.history("plain")
+    out = tapwatch("history", "-J", "--db", db)[1]
+    events = [json.loads(line) for line in out.splitlines()]
+    for args, device in ((("--vm", "web-02"), "vnet2"), (("-p", "640"), "tun0"), (("-N", "tenant-1"), "vnet20")):
+        path, text = place.report("filtered", db, *args)
+        data = alone(text)
+        want("<code>--" in text and args[1] in text, "it says so", args)
+        shown = {item[0] for item in data["stream"] if isinstance(item, list)}
+        ids = {e["device"]["id"] for e in events if e.get("device", {}).get("ifname") == device}
+        whole = {e["seq"] for e in events if e.get("device", {}).get("id") in ids}
+        want(whole <= shown and len(shown) < len(whole) + 14, "the life of %s" % device, args, sorted(whole - shown), len(shown))
+        names = {item["d"].get("ifname") for item in data["stream"] if isinstance(item, dict) and "d" in item}
+        want(names == {device}, "of %s alone" % device, args, names)
+        browser = place.page(path)
+        want(device in browser.run("document.getElementById('graph').textContent"), "drawn")
+        quiet(browser)
+    _, text = place.report("filtered", db, "--vm", "no-such")
+    want("Nothing that matches" in text and not alone(text)["stream"], "nothing")
 
 
 def search(place):
@@ -383,7 +405,7 @@ def dark(place):
     quiet(browser)
 
 
-SCENARIOS = [page, pictures, files, selection, truth, part_of_history, search, hostile, keyboard, dark]
+SCENARIOS = [page, pictures, files, selection, truth, part_of_history, filters, search, hostile, keyboard, dark]
 
 
 def attempt(function, place):
