@@ -113,11 +113,12 @@ static int put_svg(FILE *out, const char *svg)
 		warn_msg("cannot lay out the graph: dot has written no SVG");
 		return -ECHILD;
 	}
+	errno = 0;
 	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg class=\"topology\" role=\"img\" %.*s", (int)(end + 1 - root - 5),
 		root + 5);
 	fprintf(out, "\n<title>TUN/TAP devices</title>\n<desc>Which process and virtual machine holds which TUN/TAP device, in which "
 		"network namespace and on which bridge.</desc>\n<style>%s</style>%s", topology_style, end + 1);
-	return ferror(out) ? -EIO : 0;
+	return !ferror(out) ? 0 : errno ? -errno : -EIO;
 }
 
 int out_dot_svg(FILE *out, const struct rows *rows)

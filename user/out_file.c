@@ -103,7 +103,7 @@ int out_file_close(struct out_file *file, int err)
 	/* what could not be written is tried once more, and so tells why */
 	errno = 0;
 	if ((fflush(file->stream) || failed) && (!err || failed))
-		err = errno ? -errno : -EIO;
+		err = errno ? -errno : err ? err : -EIO;
 	/* a name must not come to mean a file that a power failure leaves empty */
 	if (!err && file->temporary && fsync(fileno(file->stream)))
 		err = -errno;

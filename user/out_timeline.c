@@ -706,6 +706,7 @@ int timeline_svg(struct timeline *t, FILE *out, bool part)
 {
 	double width = width_of(t), bottom;
 
+	errno = 0;
 	find_phases(t);
 	order_lanes(t);
 	bottom = place(t);
@@ -719,7 +720,7 @@ int timeline_svg(struct timeline *t, FILE *out, bool part)
 	}
 	draw_legend(out, bottom + 36);
 	fputs("</svg>\n", out);
-	return ferror(out) ? -EIO : 0;
+	return !ferror(out) ? 0 : errno ? -errno : -EIO;
 }
 
 struct timeline *timeline_new(const struct story *story, uint32_t init_netns)

@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "escape.h"
 #include "netns.h"
@@ -40,6 +41,8 @@ struct writer {
 	const char *separator;
 	char boot_id[BOOT_ID_LEN + 1];
 	uint64_t base_ms;
+	long zone;		/* seconds east of UTC that were told */
+	bool zoned;
 	bool began, full;
 	struct out_text text;
 	struct dict *dict;	/* DICT_MAX of them */
@@ -287,6 +290,21 @@ static void note_boot(struct writer *w, const struct event *event)
 	write_item(w, "{\"boot\":", json, "}");
 }
 
+/* Local time is ours, as in all that is printed, wherever the page is read. */
+static void note_zone(struct writer *w, const struct event *event)
+{
+	time_t seconds = (time_t)(event->realtime_ns / 1000000000);
+	char json[32];
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || (w->zoned && w->zone == tm.tm_gmtoff))
+		return;
+	w->zoned = true;
+	w->zone = tm.tm_gmtoff;
+	snprintf(json, sizeof(json), "%ld", w->zone);
+	write_item(w, "{\"zone\":", json, "}");
+}
+
 static void note_beginning(struct writer *w, uint64_t seq)
 {
 	char json[24];
@@ -313,6 +331,7 @@ static int on_event(void *ctx, const struct event *event)
 		return 1;
 	}
 	note_beginning(w, event->seq);
+	note_zone(w, event);
 	all = event_json(event);
 	if (!all)
 		return -ENOMEM;

@@ -7,7 +7,8 @@
  *
  * A helper makes persistent taps, machines (50) on bridges of some namespaces
  * take them, one is refused, one is moved and renamed, one waits for long; a
- * VPN, a device that nobody holds, a loss and a gap; some machines end again.
+ * VPN, a device that nobody holds, a loss and a gap; some machines end again, then
+ * the host is restarted and three of them come back.
  * --hostile: names that want to be markup. --chatter: so many events more of
  * a device that comes and goes.
  */
@@ -27,6 +28,7 @@
 #define SECOND 1000000000ULL
 #define MS 1000000ULL
 #define BOOT "00000000-1111-2222-3333-444444444444"
+#define NEXT_BOOT "55555555-1111-2222-3333-444444444444"
 #define TENANT 4026532500u
 
 static const char evil_vm[] = "</script><script>alert(1)</script>\xe2\x80\xa8\"'&<!--";
@@ -52,9 +54,10 @@ static struct feed {
 	uint64_t time_ns, begin;
 	unsigned long machines, chatter;
 	bool hostile;
+	const char *boot_id;
 	struct machine *machine;
 	struct { struct vm vm; struct process_info info; } helper;
-} f = { .machines = 50 };
+} f = { .machines = 50, .boot_id = BOOT };
 
 static void *need(void *p)
 {
@@ -113,7 +116,7 @@ static void put_event(struct event *event, const struct change *c)
 	char names[4][64];
 
 	event->change = c;
-	event->boot_id = BOOT;
+	event->boot_id = f.boot_id;
 	event->source = c->event == EV_EXIST || (c->has & CH_SEED) ? "seed" : "fentry";
 	event->realtime_ns = f.begin + c->time_ns;
 	if (c->task)
@@ -327,7 +330,7 @@ static void tell(enum event_kind kind, uint64_t count)
 {
 	struct change change = { .event = kind, .has = count ? CH_COUNT : 0, .count = count, .fd = -1, .time_ns = f.time_ns };
 	struct event event = { .seq = 0 };
-	struct gap_info gap = { .reason = "killed", .from_realtime_ns = f.begin + f.time_ns - 5 * SECOND };
+	struct gap_info gap = { .reason = "killed", .from_realtime_ns = f.begin + f.time_ns - 5 * SECOND, .from_boot_id = BOOT };
 	struct ready_info ready = { .backend = "fentry", .seed = "iter" };
 
 	event.gap = kind == EV_GAP ? &gap : NULL;
@@ -403,6 +406,32 @@ static void chatter(void)
 	}
 }
 
+/* Ids go on, nothing else does. */
+static void reboot(void)
+{
+	bindings_free(f.b);
+	vm_track_free(f.track);
+	f.b = need(bindings_new(on_change, NULL));
+	f.track = need(vm_track_new());
+	vm_track_on_new(f.track, keep_watching, NULL);
+	bindings_ids_from(f.b, 1000000, 1000000);
+	f.begin += f.time_ns + 60 * SECOND;
+	f.time_ns = 20 * SECOND;
+	f.boot_id = NEXT_BOOT;
+	tell(EV_GAP, 0);
+	tell(EV_READY, 0);
+	history_write_snapshot(f.h, f.b);
+	for (unsigned long n = 0; n < 8 && n < f.machines; n++) {
+		if (n && n < 6)
+			continue;
+		f.time_ns += SECOND;
+		if (n % 2)
+			start_by_manager(&f.machine[n], n);
+		else
+			start_by_helper(&f.machine[n], n);
+	}
+}
+
 static void run(void)
 {
 	tell(EV_READY, 0);
@@ -426,6 +455,7 @@ static void run(void)
 	f.time_ns += 20 * SECOND;
 	tell(EV_GAP, 0);
 	history_write_snapshot(f.h, f.b);
+	reboot();
 	chatter();
 	history_commit(f.h);
 	history_work(f.h, f.b);

@@ -167,10 +167,14 @@ def files(place):
             want(not out, "nothing on standard output", out)
             return status, err
         want(draw("/dev/full") == (1, "tapwatch: cannot write to /dev/full: No space left on device\n"), "/dev/full")
+        for args in (("report", "--html"), ("list", "--at", "now", "--svg")):
+            if args[0] == "report" or shutil.which("dot"):
+                want(tapwatch(*args, "/dev/full", "--db", db)[2].endswith(
+                    "tapwatch: cannot write to /dev/full: No space left on device\n"), "/dev/full", args)
         want(draw("/no/such/file") == (1, "tapwatch: cannot write to /no/such/file: No such file or directory\n"), "no directory")
         want(draw(place.directory)[0] == 1, "a directory")
         env = dict(os.environ, PATH="/nowhere")
-        status, _, err = tapwatch("list", "--at", "now", "--db", db, "-q", "--svg", path, env=env)
+        status, _, err = tapwatch("list", "--at", "now", "--db", db, "--svg", path, env=env)
         want(status == 1 and "cannot run dot" in err, "no dot", err)
         with open(path, encoding="ascii") as f:
             want(f.read() == "before", "as before")
@@ -260,10 +264,25 @@ def truth(place):
     browser = place.page(path)
     # of several events at the same instant the last is what list --at shows
     last = [i for i in range(count) if i + 1 == count or events[i + 1]["time"] > events[i]["time"]]
-    for i in last[1::max(1, len(last) // 12)] + last[-1:]:
+    restart = [i for i in last if events[i]["boot_id"] != events[0]["boot_id"]]
+    for i in last[1:restart[0]:max(1, len(last) // 10)] + [restart[0] - 1] + restart[::6]:
         browser.run("location.hash = '#seq=%d'" % events[i]["seq"])
         browser.until("document.getElementById('moment').textContent.includes('after event %d of')" % (i + 1))
         want(seen(browser) == listed(db, events[i]), "at event %d" % (i + 1), *zip(seen(browser), listed(db, events[i])))
+    quiet(browser)
+
+
+def zone(place):
+    """times are those that history prints, wherever the page is read"""
+    db, _ = place.history("plain")
+    path = place.path("zone.html")
+    env = dict(os.environ, TZ="XYZ+5:30")
+    want(tapwatch("report", "--html", path, "--db", db, env=env)[0] == 0, "report")
+    browser = place.page(path, "#seq=1")
+    lines = tapwatch("history", "--db", db, env=env)[1].splitlines()[1:201]
+    times = browser.run("Array.from(document.querySelectorAll('#rows a'), (a) => a.textContent)")
+    want(times == [line[:23] for line in lines], "times", times[:3], lines[:3])
+    want("UTC-05:30" in browser.run("document.getElementById('moment').textContent"), "zone")
     quiet(browser)
 
 
@@ -365,7 +384,7 @@ def keyboard(place):
     want(text.endswith("event %d of %d" % (count, count)), "what a screen reader says", text)
     browser.key("Tab", modifiers=8)
     want(focus() == "q", "back to the search", focus())
-    browser.write("vm:web-05 vhost")
+    browser.write("vm:web-08 vhost")
     browser.until("document.getElementById('q-count').textContent.startsWith('1 of')")
     # to the link of the one row that is left, which leads to its moment
     for _ in range(40):
@@ -405,7 +424,7 @@ def dark(place):
     quiet(browser)
 
 
-SCENARIOS = [page, pictures, files, selection, truth, part_of_history, filters, search, hostile, keyboard, dark]
+SCENARIOS = [page, pictures, files, selection, truth, zone, part_of_history, filters, search, hostile, keyboard, dark]
 
 
 def attempt(function, place):

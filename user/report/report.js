@@ -6,6 +6,7 @@
  *		the initial namespace; words of events by number
  *	stream	in order: definitions {p: process}, {d: device's state}, {m: machine},
  *		each kind counted from 0; {boot: id}: nothing from before is left;
+ *		{zone: seconds}: how far local time is east of UTC from here;
  *		{from: seq}: here begins what the page is about, before it is what the
  *		state then was made of; and events
  *		[seq, us after base, kind, process, fd, file, device, machine, detail, more]
@@ -28,12 +29,15 @@ const reviver = (key, value) => typeof value === "string" ? safe(value) : value;
 
 const data = JSON.parse(byId("data").textContent, reviver);
 const kinds = data.about.kinds;
-const procs = [], devs = [], vms = [], events = [], boots = [];
+const procs = [], devs = [], vms = [], events = [];
+const boots = [], zones = [];	/* of each event */
 let shown = 0;			/* index of the first event that the page is about */
+let boot, zone = 0;
 
 for (const item of data.stream) {
 	if (Array.isArray(item)) {
-		boots.push(boots.next);
+		boots.push(boot);
+		zones.push(zone);
 		events.push(item);
 	} else if (item.p) {
 		procs.push(Object.assign(item.p, {key: item.p.pid + "/" + (item.p.start_ns || "")}));
@@ -42,7 +46,9 @@ for (const item of data.stream) {
 	} else if (item.m) {
 		vms.push(item.m);
 	} else if (item.boot) {
-		boots.next = item.boot;
+		boot = item.boot;
+	} else if ("zone" in item) {
+		zone = item.zone;
 	} else if (item.from) {
 		shown = events.length;
 	}
@@ -54,10 +60,12 @@ const count = events.length - shown;
 
 const kindOf = (e) => kinds[e[KIND]];
 const pad = (n, width) => String(n).padStart(width, "0");
-const timeText = (us) => {
-	const t = new Date(data.about.base + us / 1000);
-	return t.getFullYear() + "-" + pad(t.getMonth() + 1, 2) + "-" + pad(t.getDate(), 2) + " " + pad(t.getHours(), 2) + ":" +
-		pad(t.getMinutes(), 2) + ":" + pad(t.getSeconds(), 2) + "." + pad(t.getMilliseconds(), 3);
+/* Of an event, as the program prints it: in the local time of where the page was made. */
+const timeText = (i) => new Date(data.about.base + Math.floor(events[i][TIME] / 1000) + zones[i] * 1000)
+	.toISOString().slice(0, 23).replace("T", " ");
+const zoneText = (i) => {
+	const minutes = Math.round(Math.abs(zones[i]) / 60);
+	return "UTC" + (zones[i] ? (zones[i] < 0 ? "-" : "+") + pad(Math.floor(minutes / 60), 2) + ":" + pad(minutes % 60, 2) : "");
 };
 const nsText = (ns, name) => !ns ? "" : (name || (ns === data.about.init ? "init" : "")) + "[" + ns + "]";
 const devNs = (d) => nsText(d.netns, d.netns_name);
@@ -270,7 +278,7 @@ function haystack(i) {
 
 		haystacks[i] = [kindOf(e), p ? procText(p) + " " + (p.exe || "") + " " + (p.user || "") + " " + (p.role || "") : "",
 			nameOf(e), d ? (d.mac || "") + " " + (d.master || "") + " " + (d.kind || "") : "", placeOf(e),
-			m ? Object.values(m).join(" ") : "", e[DETAIL], timeText(e[TIME])].join(" ").toLowerCase();
+			m ? Object.values(m).join(" ") : "", e[DETAIL], timeText(i)].join(" ").toLowerCase();
 	}
 	return haystacks[i];
 }
@@ -442,7 +450,7 @@ function drawGraph() {
 	svg.setAttribute("viewBox", "0 0 880 " + height);
 	svg.setAttribute("width", 880);
 	svg.setAttribute("height", height);
-	svg.firstElementChild.textContent = "Topology at " + timeText(now[TIME]) + ": " + devices.size + " devices, " +
+	svg.firstElementChild.textContent = "Topology at " + timeText(view.at) + ": " + devices.size + " devices, " +
 		placed.holders.size + " processes, " + spaces.size + " network namespaces. The same as a table stands below.";
 	for (const space of spaces.values()) {
 		draw(svg, "rect", {class: "ns", x: NS_X, y: space.y, width: NS_W, height: space.h, rx: 8});
@@ -536,14 +544,14 @@ function drawMoment() {
 
 	rows = bindings(state);
 	slider.value = Math.round((e[TIME] - begin) / span * 10000);
-	slider.setAttribute("aria-valuetext", timeText(e[TIME]) + ", event " + (view.at - shown + 1) + " of " + count);
-	byId("moment").textContent = timeText(e[TIME]) + " \u2014 after event " + (view.at - shown + 1) + " of " + count;
+	slider.setAttribute("aria-valuetext", timeText(view.at) + ", event " + (view.at - shown + 1) + " of " + count);
+	byId("moment").textContent = timeText(view.at) + " " + zoneText(view.at) + " \u2014 after event " + (view.at - shown + 1) + " of " + count;
 	byId("now").textContent = [kindOf(e), e[PROC] >= 0 ? procText(procs[e[PROC]]) : "", nameOf(e),
 		placeOf(e) ? "in " + placeOf(e) : "", e[VM] >= 0 ? "machine " + vmText(vms[e[VM]]) : "", e[DETAIL]].filter(Boolean).join(" \u00b7 ");
 	if (state.lossy)
 		doubts.push("Events were lost shortly before: until the state was read afresh nothing is sure.");
 	if (view.at + 1 < events.length && kindOf(events[view.at + 1]) === "gap")
-		doubts.push("After this nothing was recorded until " + timeText(events[view.at + 1][TIME]) + ".");
+		doubts.push("After this nothing was recorded until " + timeText(view.at + 1) + ".");
 	byId("doubt").textContent = doubts.join(" ");
 	byId("doubt").hidden = !doubts.length;
 	byId("first").disabled = byId("previous").disabled = view.at <= shown;
@@ -584,7 +592,7 @@ function drawRows() {
 		const cell = (text, kind) => element("td", kind ? {class: kind} : {}, text);
 
 		return element("tr", {class: (bad ? "bad" : "") + (i === view.at ? " now" : ""), "data-i": i},
-			element("td", {}, element("a", {href: "#seq=" + e[SEQ], title: "the topology then"}, timeText(e[TIME]))),
+			element("td", {}, element("a", {href: "#seq=" + e[SEQ], title: "the topology then"}, timeText(i))),
 			cell(kindOf(e), "event nowrap"), cell(e[PROC] >= 0 ? procText(procs[e[PROC]]) : "", "nowrap"), cell(e[FD] >= 0 ? String(e[FD]) : ""),
 			cell(nameOf(e), "name"), cell(placeOf(e), "name"), cell(e[VM] >= 0 ? vmText(vms[e[VM]]) : "", "name"),
 			cell(e[DETAIL]));
