@@ -103,8 +103,13 @@ struct timeline {
 
 /* ---- lanes ---- */
 
-static bool is_machine(const struct timeline *t, const struct tw_task *task)
+/* The machine's own process, or one that it forked for a device. */
+static bool is_machine(const struct timeline *t, const struct event *event)
 {
+	const struct tw_task *task = event->change->task;
+
+	if (event->process && event->process->vm_pid)
+		return event->process->vm_pid == t->story->pid;
 	return task->pid == t->story->pid && (!task->start_ns || !t->story->process_start_ns ||
 					       task->start_ns == t->story->process_start_ns);
 }
@@ -153,7 +158,7 @@ static size_t lane_of(struct timeline *t, const struct event *event)
 
 	if (!task)
 		return find_lane(t, LANE_DEVICE, NULL);
-	n = is_machine(t, task) ? find_lane(t, LANE_MACHINE, NULL) : find_lane(t, LANE_OTHER, task->comm);
+	n = is_machine(t, event) ? find_lane(t, LANE_MACHINE, NULL) : find_lane(t, LANE_OTHER, task->comm);
 	lane = &t->lane[n];
 	if (lane->kind == LANE_MACHINE)
 		memcpy(lane->comm, task->comm, TW_NAME_LEN);

@@ -166,6 +166,26 @@ static void test_many(void **state)
 	assert_int_equal(count("class=\"ev\""), 400);
 }
 
+/* a device of its own is held by a child; and it ran before it was recorded */
+static void test_child(void **state)
+{
+	struct process_info process = { .vm_pid = 300 };
+	struct change c = { .event = EV_EXIST, .time_ns = 50 * MS, .fd = 3, .task = &task, .dev = &device, .file = &file };
+	struct event event = { .change = &c, .seq = 1, .process = &process };
+
+	(void)state;
+	task = (struct tw_task){ .pid = 301, .comm = "crosvm" };
+	assert_int_equal(timeline_add(t, &event), 0);
+	add(60, EV_UP, 100, "ip");
+	draw(false);
+	assert_int_equal(count("class=\"lane self\""), 1);
+	assert_int_equal(count("class=\"lane"), 2);
+	assert_non_null(strstr(svg, ">300, 301<"));
+	assert_non_null(strstr(svg, "it ran before it was recorded"));
+	assert_non_null(strstr(svg, ">the machine<"));
+	assert_null(strstr(svg, ">prepared by others<"));
+}
+
 static void test_empty(void **state)
 {
 	(void)state;
@@ -182,6 +202,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_child, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
 	};
 
