@@ -55,6 +55,7 @@ enum lane_kind { LANE_OTHER, LANE_MACHINE, LANE_DEVICE };
 struct lane {
 	enum lane_kind kind;
 	char comm[TW_NAME_LEN];
+	bool shared;		/* by several programs: there are too many */
 	uint32_t pid[LANE_PIDS];
 	size_t n_pids;		/* may be more than are kept */
 	size_t column;
@@ -136,7 +137,10 @@ static size_t find_lane(struct timeline *t, enum lane_kind kind, const char *com
 			return i;
 		last = i;
 	}
-	return kind == LANE_OTHER && t->n_others == MOST_OTHERS ? last : new_lane(t, kind, comm);
+	if (kind != LANE_OTHER || t->n_others < MOST_OTHERS)
+		return new_lane(t, kind, comm);
+	t->lane[last].shared = true;
+	return last;
 }
 
 static void add_pid(struct lane *lane, uint32_t pid)
@@ -534,12 +538,11 @@ static void draw_bar(const struct timeline *t, FILE *out, double width)
 	}
 }
 
-static void lane_title(const struct timeline *t, const struct lane *lane, FILE *out)
+static void lane_title(const struct lane *lane, FILE *out)
 {
 	if (lane->kind == LANE_DEVICE)
 		fputs("the device", out);
-	else if (t->n_others == MOST_OTHERS && lane == &t->lane[find_lane((struct timeline *)t, LANE_OTHER, "")] &&
-		 lane->n_pids > LANE_PIDS)
+	else if (lane->shared)
 		fputs("others", out);
 	else if (lane->comm[0])
 		xml_text(out, lane->comm, TW_NAME_LEN, LANE_CHARS);
@@ -569,7 +572,7 @@ static void draw_lanes(const struct timeline *t, FILE *out, double bottom)
 		fprintf(out, "<rect class=\"lane%s\" x=\"%.1f\" y=\"%d\" width=\"%d\" height=\"38\" rx=\"4\"/>\n",
 			lane->kind == LANE_MACHINE ? " self" : "", x - LANE_WIDTH / 2.0 + 3, HEAD - 38, LANE_WIDTH - 6);
 		fprintf(out, "<text class=\"key mid\" x=\"%.1f\" y=\"%d\">", x, HEAD - 22);
-		lane_title(t, lane, out);
+		lane_title(lane, out);
 		fprintf(out, "</text>\n<text class=\"dim mid\" x=\"%.1f\" y=\"%d\">", x, HEAD - 7);
 		lane_subtitle(lane, out);
 		fputs("</text>\n", out);

@@ -2,6 +2,7 @@
 """A headless Chromium that is driven over a pipe (DevTools protocol): no library, no port."""
 import base64
 import fcntl
+import functools
 import json
 import os
 import select
@@ -17,12 +18,17 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # It must not look for anything on a network by itself.
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars",
-           "--remote-debugging-pipe")
+           "--disable-dev-shm-usage", "--remote-debugging-pipe")
 
 
+@functools.lru_cache(None)
 def program():
-    """Where it is; None: there is none."""
-    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+    """Where it is; None: there is none that runs (some systems have a script of that name that tells how to get it)."""
+    for path in filter(None, map(shutil.which, PROGRAMS)):
+        if not subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False).returncode:
+            return path
+    return None
 
 
 # Reads from 3 and writes to 4: those two cannot be set by preexec_fn, which may not touch what subprocess has there.

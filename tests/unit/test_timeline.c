@@ -151,6 +151,22 @@ static void test_hostile(void **state)
 	assert_non_null(strstr(svg, "&lt;script&gt;\\xff\\x0a&quot;"));
 }
 
+/* A column that several share is not named after the first. */
+static void test_others(void **state)
+{
+	char comm[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 7; i++) {
+		snprintf(comm, sizeof(comm), "helper%u", i);
+		add(10 + i, EV_OPEN, 1000 + i, comm);
+		draw(false);
+		assert_int_equal(count(">others<"), i == 6);
+		assert_int_equal(count("class=\"lane"), i < 6 ? i + 1 : 6);
+	}
+	assert_null(strstr(svg, ">helper5<"));
+}
+
 static void test_many(void **state)
 {
 	char comm[16];
@@ -201,6 +217,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_picture, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_part, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
