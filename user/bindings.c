@@ -205,8 +205,17 @@ struct dev_node *dev_new(struct bindings *b, const struct tw_event *fact)
 	return d;
 }
 
+void dev_set_left(struct bindings *b, struct dev_node *d, bool left)
+{
+	if (d->left == left)
+		return;
+	d->left = left;
+	b->left_count += left ? 1 : -1;
+}
+
 void dev_free(struct bindings *b, struct dev_node *d)
 {
+	dev_set_left(b, d, false);
 	dev_unindex(b, d);
 	TAILQ_REMOVE(&b->devs, d, all);
 	b->dev_count--;

@@ -231,6 +231,7 @@ void bindings_scan_process(struct bindings *b, uint32_t pid);	/* which one SCAN_
 void bindings_scan_abort(struct bindings *b);			/* it broke off: nothing is concluded gone at its end */
 int bindings_scan_end(struct bindings *b);			/* >= 0: number of changes told; -ENOMEM */
 unsigned int bindings_scan_pending(const struct bindings *b);	/* of the last scan; 0 but for SCAN_REVIEW */
+bool bindings_doubtful(const struct bindings *b);	/* the end of a device is still to be told: a scan will */
 
 /*
  * What facts alone cannot tell and a look at the tables of a process (or, pid

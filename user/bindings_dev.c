@@ -339,6 +339,8 @@ void dev_diff(const struct cx *cx, struct dev_node *d, const struct tw_dev *n, u
 	struct tw_dev *o = &d->dev.d;
 	uint32_t both = has & d->dev.has;
 
+	if (n->kind)
+		o->kind = n->kind;
 	if (both & TW_HAS_DEV)
 		diff_place(cx, d, n);
 	if (both & TW_HAS_MAC)
@@ -364,8 +366,6 @@ void dev_diff(const struct cx *cx, struct dev_node *d, const struct tw_dev *n, u
 	}
 	if (has & TW_HAS_QUEUES)
 		o->queues = n->queues;
-	if (n->kind)
-		o->kind = n->kind;
 	if (n->addr)
 		o->addr = n->addr;
 	d->dev.has |= has & (TW_HAS_DEV | TW_HAS_MAC | TW_HAS_TUN | TW_HAS_QUEUES | TW_HAS_MASTER | TW_HAS_UP);
@@ -500,6 +500,12 @@ static int diff_queues(struct cx *cx, struct dev_node *d)
 
 /* --- TW_DEV ------------------------------------------------------------------------------- */
 
+/* A device's kind is for life: a message that tells another is of one that was at this place before. */
+static bool other_kind(const struct tw_dev *n, const struct dev_node *d)
+{
+	return !n->gen && n->kind && d->dev.d.kind && n->kind != d->dev.d.kind;
+}
+
 /*
  * The device a fact is about; NULL: there is none yet. By its generation, or
  * else whoever is at its place, unless that one is another for sure.
@@ -598,7 +604,7 @@ static int dev_gone(const struct cx *cx)
 			return 0;
 		}
 		d = dev_at(cx->b, &p, NULL);
-		if (d && ((fact->dev.gen && d->dev.gen) || stale(cx->time_ns, d->dev.seen_ns)))
+		if (d && ((fact->dev.gen && d->dev.gen) || stale(cx->time_ns, d->dev.seen_ns) || other_kind(&fact->dev, d)))
 			d = NULL;
 	}
 	if (fact->dev.gen)
@@ -642,7 +648,7 @@ int apply_dev(struct cx *cx)
 		return 0;
 	d = find(cx);
 	place = place_of(&fact->dev);
-	if (!fact->dev.gen && left_from(cx, &place))
+	if (!fact->dev.gen && (left_from(cx, &place) || (d && other_kind(&fact->dev, d))))
 		return 0;
 	if (!d)
 		d = make(cx);

@@ -197,7 +197,7 @@ int apply_ioctl(struct cx *cx)
 		 */
 		if (f->file.dev && !f->file.dev->gen && !stale(cx->time_ns, f->file.seen_ns)) {
 			f->bind_ns = cx->time_ns;
-			dev_of(f)->left = true;
+			dev_set_left(cx->b, dev_of(f), true);
 			file_unbind(f, FILE_ORPHANED);
 		}
 		if (fact->ioctl.cmd == TUNSETIFF && fact->ioctl.ret < 0)

@@ -49,8 +49,7 @@ struct dev_node {
 	bool fresh;			/* came up in our sight, no file was bound yet */
 	bool adopted;			/* got its gen from a fact older than seen_ns */
 	bool ioctl_tun;			/* ioctls told of its TW_HAS_TUN members, not under rtnl */
-	bool suspect;			/* a scan met a file of it unbound */
-	bool left;			/* an ioctl did: it is gone, which is to be told yet */
+	bool left;			/* a file of it was met unbound: it is gone, which is to be told yet */
 	bool moving;			/* moved, but `move` is not told yet */
 	struct place moved_from;
 	uint64_t moved_ns;
@@ -180,6 +179,7 @@ struct bindings {
 	struct tab_list tabs;
 	struct want_list wants;
 	struct gone_list gone;
+	size_t left_count;		/* devices that files have left */
 	size_t dev_count, file_count, hold_count, slot_count, member_count, gone_count;
 
 	/*
@@ -249,6 +249,7 @@ struct dev_node *dev_at(const struct bindings *b, const struct place *p, const s
 struct dev_node *dev_named(const struct bindings *b, uint32_t netns, uint64_t cookie, const char *ifname);
 struct dev_node *dev_new(struct bindings *b, const struct tw_event *fact);
 void dev_free(struct bindings *b, struct dev_node *d);
+void dev_set_left(struct bindings *b, struct dev_node *d, bool left);
 void dev_introduce(const struct cx *cx, struct dev_node *d);	/* `attach`, unless it was told of before */
 /* Identity members change only between these two. */
 void dev_unindex(struct bindings *b, struct dev_node *d);

@@ -119,13 +119,13 @@ static void scan_binding(struct cx *cx, struct file_node *f, struct dev_node *d)
 		return;
 	if (d) {
 		if (dev_of(f) && dev_of(f) != d)
-			dev_of(f)->suspect = true;
+			dev_set_left(cx->b, dev_of(f), true);
 		if (dev_of(f) != d)
 			dev_attach(cx, d, f, false);
 		dev_set_disabled(cx, f, cx->fact->flags & TW_F_DETACHED);
 	} else if ((cx->fact->flags & TW_F_UNBOUND) && f->file.dev) {
 		/* a queue leaves a device only when it is closed or the device dies */
-		dev_of(f)->suspect = true;
+		dev_set_left(cx->b, dev_of(f), true);
 		file_unbind(f, FILE_ORPHANED);
 	} else if ((cx->fact->flags & TW_F_ORPHANED) && f->file.state == FILE_UNBOUND) {
 		file_unbind(f, FILE_ORPHANED);
@@ -184,10 +184,6 @@ int apply_scan(struct cx *cx)
 
 void bindings_scan_begin(struct bindings *b, enum scan_mode mode, unsigned int scope, uint64_t begin_ns)
 {
-	struct dev_node *d;
-
-	TAILQ_FOREACH(d, &b->devs, all)
-		d->suspect = false;
 	b->scan.on = true;
 	b->scan.mode = mode;
 	b->scan.scope = scope;
@@ -359,7 +355,7 @@ static bool dev_concluded_gone(const struct bindings *b, const struct dev_node *
 {
 	if (d->dev.mark == b->scan.epoch || d->live_ns >= b->scan.begin_ns)
 		return false;
-	if (d->suspect || d->left)
+	if (d->left)
 		return true;
 	/* moved to where nobody knew: alive as long as a file is on it */
 	if (!d->dev.d.netns)
@@ -399,6 +395,10 @@ static void delete_unmet_devices(const struct cx *cx)
 		qsort(b->object_sort, n, sizeof(*b->object_sort), dev_order);
 	for (i = 0; i < n; i++)
 		dev_delete(cx, b->object_sort[i], HOW_UNKNOWN, b->scan.begin_ns);
+	/* who was met is not gone */
+	TAILQ_FOREACH(d, &b->devs, all)
+		if (d->dev.mark == b->scan.epoch)
+			dev_set_left(b, d, false);
 }
 
 /*
@@ -423,6 +423,11 @@ static void tell_new_devices(const struct cx *cx)
 unsigned int bindings_scan_pending(const struct bindings *b)
 {
 	return b->scan.pending;
+}
+
+bool bindings_doubtful(const struct bindings *b)
+{
+	return b->left_count;
 }
 
 int bindings_scan_end(struct bindings *b)

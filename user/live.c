@@ -301,7 +301,9 @@ static int review(struct live *l)
 	uint64_t now = rtnl_boottime(), due;
 	int told;
 
-	if (!l->tp && !l->loose)
+	if (bindings_doubtful(l->b) && !l->doubt_ns)
+		doubt(l);
+	if (!l->tp && !l->loose && !bindings_doubtful(l->b))
 		l->doubt_ns = 0;
 	if (!l->doubt_ns || !tracer_can_scan(l->t) || l->options.seed == SEED_NONE)
 		return 0;

@@ -399,6 +399,40 @@ static void test_resync_unbound(void **state)
 	assert_int_equal(bindings_file(r->b, 1)->state, FILE_ORPHANED);
 }
 
+/* what was told of it during the scan may be older than it seems: the next one settles it */
+static void test_resync_unbound_late(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tap(0, 2, 3, "tap0");
+
+	SCAN(r, SCAN_SEED, 90, 1, bound(d, scan_fd(100, 100, 5, 1)));
+	FORGET(r);
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_FDS | SCAN_FILES | SCAN_DEVICES, 200);
+	APPLY(r, dev(205, TW_DEV_STATE, d), unbound(scan_fd(210, 100, 5, 1)));
+	assert_int_equal(bindings_scan_end(r->b), 0);
+	EXPECT_NOTHING(r);
+	assert_true(bindings_doubtful(r->b));
+	SCAN(r, SCAN_RESYNC, 300, 1, unbound(scan_fd(310, 100, 5, 1)));
+	EXPECT(r, "delete d1 tap0@2#3 seed");
+	assert_false(bindings_doubtful(r->b));
+}
+
+/* a message of another kind is of a device that was at the place before */
+static void test_other_kind(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tap(0, 1, 3, "tap0"), old = tap(0, 1, 3, "tun0");
+
+	old.kind = TW_KIND_TUN;
+	SCAN(r, SCAN_SEED, 90, 1, bound(d, scan_fd(100, 100, 5, 1)));
+	FORGET(r);
+	APPLY(r, dev(110, TW_DEV_STATE, old), dev(111, TW_DEV_GONE, old));
+	EXPECT_NOTHING(r);
+	assert_non_null(bindings_device(r->b, 1, 3));
+	APPLY(r, dev(120, TW_DEV_GONE, d));
+	EXPECT(r, "delete d1 tap0@1#3");
+}
+
 /* another device, by its generation, at the place of a known one */
 static void test_resync_other_at_place(void **state)
 {
@@ -547,7 +581,8 @@ int main(void)
 		TEST(test_install_behind_the_scan), TEST(test_dead_before_seed_ended), TEST(test_adoption),
 		TEST(test_adoption_by_a_dead_one), TEST(test_stale_ends), TEST(test_resync_nothing),
 		TEST(test_resync_all_gone), TEST(test_resync_missing_hold), TEST(test_resync_new),
-		TEST(test_resync_changed), TEST(test_review), TEST(test_serials), TEST(test_resync_queues), TEST(test_resync_replaced), TEST(test_resync_unbound),
+		TEST(test_resync_changed), TEST(test_review), TEST(test_serials), TEST(test_resync_queues), TEST(test_resync_replaced),
+		TEST(test_resync_unbound), TEST(test_resync_unbound_late), TEST(test_other_kind),
 		TEST(test_resync_other_at_place), TEST(test_resync_vhost_only), TEST(test_death_during_scan),
 		TEST(test_change_during_scan), TEST(test_in_flight), TEST(test_move_told_by_scan),
 		TEST(test_name_only),
