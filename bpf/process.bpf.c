@@ -48,7 +48,7 @@ __noinline int walk_slot(__u64 table, __u64 slot, __u64 fd_how, __u64 owner, __u
 			rescan_wanted();
 			return 1;
 		}
-		slot_remember(table, (__u32)fd_how, key, BPF_CORE_READ(task, tgid));
+		slot_remember(table, (__u32)fd_how, key, entry->gen, BPF_CORE_READ(task, tgid));
 	}
 	if (entry)
 		entry->announced = 1;

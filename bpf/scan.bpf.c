@@ -19,11 +19,12 @@
 #include "common.bpf.h"
 
 /* Nobody follows the fds of a single look. */
-static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file, __u32 tgid)
+static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file, __u64 gen, __u32 tgid)
 {
 	(void)table;
 	(void)fd;
 	(void)file;
+	(void)gen;
 	(void)tgid;
 }
 

@@ -224,7 +224,8 @@ int iter_task_file(struct bpf_iter__task_file *ctx)
 		entry->announced = 1;
 	proc_remember(BPF_CORE_READ(task, tgid));
 	if (!dev_gens) /* the tracepoint backend sees a close only of slots that it knows */
-		slot_remember((__u64)table, fd, (__u64)file, BPF_CORE_READ(task, tgid));
+		slot_remember((__u64)table, fd, (__u64)file, entry ? entry->gen : 0,
+			      BPF_CORE_READ(task, tgid));
 	fill_file(e, file, entry ? entry->gen : 0);
 	fill_task_from(e, task);
 	if (is_self_task(task))

@@ -12,6 +12,7 @@ struct tw_slot {
 
 struct tw_slot_file {
 	__u64 file;	/* struct file* */
+	__u64 gen;	/* which one: addresses of files are used again before the close of a dead one has returned */
 	__u32 tgid;	/* whose it is; addresses of tables are used again before the dead are buried */
 	__u32 pad;
 };
@@ -23,10 +24,10 @@ struct {
 	__type(value, struct tw_slot_file);
 } slots SEC(".maps");
 
-static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file, __u32 tgid)
+static __always_inline void slot_remember(__u64 table, __u32 fd, __u64 file, __u64 gen, __u32 tgid)
 {
 	struct tw_slot slot = { .table = table, .fd = fd };
-	struct tw_slot_file value = { .file = file, .tgid = tgid };
+	struct tw_slot_file value = { .file = file, .gen = gen, .tgid = tgid };
 
 	bpf_map_update_elem(&slots, &slot, &value, BPF_ANY);
 	__sync_fetch_and_add(&counters.tracked, 1);

@@ -58,12 +58,12 @@ static __always_inline struct files_struct *current_table(void)
 	return BPF_CORE_READ(task, files);
 }
 
-static __always_inline void slot_told(const struct files_struct *table, __u32 fd, const struct file *file)
+static __always_inline void slot_told(const struct files_struct *table, __u32 fd, const struct file *file, __u64 gen)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	proc_remember(tgid);
-	slot_remember((__u64)table, fd, (__u64)file, tgid);
+	slot_remember((__u64)table, fd, (__u64)file, gen, tgid);
 }
 
 static __always_inline void fd_fact(__u32 type, const struct files_struct *table, __u32 fd,
@@ -88,8 +88,10 @@ static __always_inline void fd_fact(__u32 type, const struct files_struct *table
 /* A file that was there before has an fd in the current table now. */
 static __always_inline void fd_came(const struct files_struct *table, __u32 fd, const struct file *file, __u32 how)
 {
-	slot_told(table, fd, file);
-	fd_fact(TW_FD_INSTALL, table, fd, file, file_gen(as_number(file)), 0, how);
+	__u64 gen = file_gen(as_number(file));
+
+	slot_told(table, fd, file, gen);
+	fd_fact(TW_FD_INSTALL, table, fd, file, gen, 0, how);
 }
 
 /*
@@ -108,6 +110,7 @@ static __always_inline void exit_open(long fd)
 {
 	const struct files_struct *table = current_table();
 	const struct file *file = table_file(table, fd);
+	__u64 gen;
 
 	if (!file || !is_tun_file(file) || is_self())
 		return;
@@ -115,8 +118,9 @@ static __always_inline void exit_open(long fd)
 		fd_came(table, fd, file, TW_HOW_OTHER);
 		return;
 	}
-	slot_told(table, fd, file);
-	fd_fact(TW_FD_INSTALL, table, fd, file, file_born(file, 1), TW_F_NEW_FILE, 0);
+	gen = file_born(file, 1);
+	slot_told(table, fd, file, gen);
+	fd_fact(TW_FD_INSTALL, table, fd, file, gen, TW_F_NEW_FILE, 0);
 	if (is_tap_rdev(file_rdev(file)))
 		binding_tell(file, 0, 0);
 }
@@ -125,21 +129,19 @@ static __always_inline void exit_open(long fd)
 static __always_inline void fd_went(const struct files_struct *table, __u32 fd, const struct file *now, __u32 how)
 {
 	struct tw_slot slot = { .table = (__u64)table, .fd = fd };
-	struct tw_file_entry *entry;
 	struct tw_slot_file *known;
-	__u64 file;
+	__u64 file, gen;
 
 	known = bpf_map_lookup_elem(&slots, &slot);
 	if (!known)
 		return;
 	file = known->file;
+	gen = known->gen;
 	/* another thread may have opened it again already, and told so: then this close is old news */
 	if (now == (void *)file)
 		return;
 	bpf_map_delete_elem(&slots, &slot);
-	entry = bpf_map_lookup_elem(&files, &file);
-	if (entry)
-		fd_fact(TW_FD_CLOSE, table, fd, (void *)file, entry->gen, 0, how);
+	fd_fact(TW_FD_CLOSE, table, fd, (void *)file, gen, 0, how);
 }
 
 static __always_inline void exit_close(__u32 fd)
@@ -282,14 +284,15 @@ static __always_inline void exit_tun_ioctl(const struct files_struct *table, __u
 {
 	const struct net_device *dev;
 	struct tw_event *e;
+	__u64 gen = file_gen(as_number(file));
 	bool detached;
 
-	slot_told(table, fd, file);
+	slot_told(table, fd, file, gen);
 	e = event_reserve(TW_IOCTL);
 	if (!e)
 		return;
 	fill_current(e);
-	fill_file(e, file, file_gen(as_number(file)));
+	fill_file(e, file, gen);
 	e->fd = fd;
 	e->table = (__u64)table;
 	e->has |= TW_HAS_FD | TW_HAS_TABLE;

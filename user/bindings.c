@@ -50,7 +50,7 @@ struct change change_of(const struct cx *cx, enum event_kind event, struct dev_n
 	};
 
 	change_task(&c, cx->actor);
-	if (d && cx->b->count_queues && (d->dev.has & TW_HAS_QUEUES))
+	if (d && cx->b->late_closes && (d->dev.has & TW_HAS_QUEUES))
 		d->dev.d.queues = d->dev.enabled;
 	if (d && !cx->quiet) {
 		if (event != EV_ATTACH && event != EV_EXIST)
@@ -583,9 +583,9 @@ void bindings_free(struct bindings *b)
 	free(b);
 }
 
-void bindings_count_queues(struct bindings *b)
+void bindings_late_closes(struct bindings *b)
 {
-	b->count_queues = true;
+	b->late_closes = true;
 }
 
 void bindings_ids_from(struct bindings *b, uint64_t device_id, uint64_t file_id)

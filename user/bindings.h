@@ -266,11 +266,13 @@ bool bindings_table_shared(const struct bindings *b, uint64_t table, uint32_t pi
 const struct chain *bindings_chain(const struct file *file);
 
 /*
- * For facts about devices that are not read under rtnl (tracepoint backend): a
- * number of queues that was read races with those that come and go, and nothing
- * tells that it was wrong. From now on it is the number of enabled files known.
+ * For the tracepoint backend, where a close is told when the call has returned,
+ * and devices are not read under rtnl. A number of queues that was read races
+ * with those that come and go, and nothing tells that it was wrong: from now on
+ * it is the number of enabled files known. And that the address of a file is
+ * taken by a new one is known to the caller, who releases it when it is time.
  */
-void bindings_count_queues(struct bindings *b);
+void bindings_late_closes(struct bindings *b);
 
 /* The first id to hand out, so that a recorder carries ids on across restarts; before the first fact. */
 void bindings_ids_from(struct bindings *b, uint64_t device_id, uint64_t file_id);

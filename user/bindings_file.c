@@ -32,13 +32,16 @@ void file_announce(const struct cx *cx, struct file_node *f)
 	tell(cx, &c);
 }
 
-/* A struct file has one life at a time: an older one at this address is dead. */
+/*
+ * A struct file has one life at a time: an older one at this address is dead.
+ * Where closes are told late (tp.c), whoever hears them buries it.
+ */
 static void evict_addr(const struct cx *cx, const struct file_node *f)
 {
 	struct cx u = unseen(cx);
 	struct link *l, *next;
 
-	if (!f->file.f.addr)
+	if (!f->file.f.addr || (cx->b->late_closes && (cx->fact->flags & TW_F_NEW_FILE)))
 		return;
 	for (l = table_first(&cx->b->file_addr, hash_words(f->file.f.addr, 0, 0)); l; l = next) {
 		struct file_node *old = container(l, struct file_node, by_addr);

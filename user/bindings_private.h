@@ -163,7 +163,7 @@ struct gone {
 struct bindings {
 	change_fn sink;
 	void *ctx;
-	bool count_queues;
+	bool late_closes;		/* bindings_late_closes() */
 	uint64_t next_dev, next_file;
 	struct bindings_id_source ids;
 

@@ -451,7 +451,7 @@ static int open_parts(struct live *l, char *err, size_t errsize)
 	if (ret)
 		return ret;
 	if (tracer_backend(l->t) == BACKEND_TRACEPOINT) {
-		bindings_count_queues(l->b);
+		bindings_late_closes(l->b);
 		ret = tp_new(&l->tp, l->t, l->b);
 		if (!ret)
 			ret = watch(l->epoll, tp_fd(l->tp));

@@ -178,6 +178,18 @@ int seed_dump_again(struct seed *s, const struct netns_ref *ref)
 
 /* ---- one run ---- */
 
+/*
+ * A file found dead that is not known yet lived so shortly that its open still
+ * waits in the ring: later. And one that is held, as far as is known: the close
+ * has not returned, or the review will find out that nobody has it.
+ */
+static bool is_early(const struct seed *s, const struct tw_event *fact)
+{
+	const struct file *file = bindings_file(s->b, fact->file.gen);
+
+	return fact->type == TW_FILE_RELEASE && (!file || (s->mode == SCAN_REVIEW && file->holders));
+}
+
 static int run(struct seed *s, enum seed_backend which)
 {
 	int err, told;
@@ -189,8 +201,7 @@ static int run(struct seed *s, enum seed_backend which)
 	for (size_t i = 0; i < s->dead.n; i++) {
 		const struct tw_event *fact = &s->dead.fact[i];
 
-		/* one that is not known yet lived so shortly that its open still waits in the ring: later */
-		if (fact->type == TW_FILE_RELEASE && !bindings_file(s->b, fact->file.gen))
+		if (is_early(s, fact))
 			continue;
 		bindings_apply(s->b, fact);
 		tracer_forget_file(s->t, fact->type == TW_VHOST ? fact->vhost.owner : fact->file.addr,

@@ -17,9 +17,10 @@
 /*
  * A system call that closes a device's last file tells rtnetlink first, and
  * returns (which is when the program sees it) only when the device is gone:
- * an RCU grace period or two later. So long the deletion waits for it.
+ * an RCU grace period or two later, and these can be long on a busy machine. So
+ * long the deletion waits for it, where the file is known to be dead.
  */
-#define CLOSE_WAIT_NS (500 * NSEC_PER_MSEC)
+#define CLOSE_WAIT_NS (2000 * NSEC_PER_MSEC)
 #define POLL_NS (40 * NSEC_PER_MSEC)	/* files that nobody is known to hold are looked at this often */
 #define RECHECK_NS (3 * NSEC_PER_MSEC)
 #define RELEASE_MEMORY_NS (3000 * NSEC_PER_MSEC)
@@ -670,7 +671,10 @@ static int has_addr(void *ctx, const struct file *file)
 	return 1;
 }
 
-/* A file was opened at the address of one that we know: that one is gone. */
+/*
+ * A file was opened at the address of one that we know: that one is gone, and
+ * the close that ended it, if it is not told yet, has not returned.
+ */
 static int retire_predecessor(struct tp *tp, const struct tw_event *fact)
 {
 	struct same_addr q = { .fact = fact };
@@ -682,11 +686,11 @@ static int retire_predecessor(struct tp *tp, const struct tw_event *fact)
 
 	if (!(fact->flags & TW_F_NEW_FILE) || !bindings_each_file(tp->b, has_addr, &q))
 		return 0;
-	err = finish_endings_with(tp, q.gen);
 	release.file.gen = q.gen;
+	err = on_file_fact(tp, &release);
 	if (!err)
-		err = bindings_apply(tp->b, &release);
-	return err == -ENOMEM ? err : 0;
+		err = finish_endings_with(tp, q.gen);
+	return err ? err : bury(tp, rtnl_boottime(), TW_FILE_RELEASE);
 }
 
 /* --- facts from the ring --- */

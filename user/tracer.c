@@ -554,9 +554,9 @@ void tracer_forget_file(struct tracer *t, uint64_t addr, uint64_t gen)
 void tracer_forget_slot(struct tracer *t, const struct slot *of, uint32_t pid)
 {
 	struct { uint64_t table; uint32_t fd, pad; } slot = { .table = of->table, .fd = (uint32_t)of->fd };
-	struct { uint64_t file; uint32_t tgid, pad; } there;
+	struct { uint64_t file, gen; uint32_t tgid, pad; } there;
 
 	if (!bpf_map__lookup_elem(t->skel->maps.slots, &slot, sizeof(slot), &there, sizeof(there), 0) &&
-	    there.file == of->file->f.addr && there.tgid == pid)
+	    there.gen == of->file->gen && there.tgid == pid)
 		bpf_map__delete_elem(t->skel->maps.slots, &slot, sizeof(slot), 0);
 }

@@ -457,6 +457,7 @@ class Watch:
         self.events = []
         self.problems = []      # of the stream as such
         self.errors = []        # lines on stderr
+        self._model, self._wrong, self._applied = Model(), [], 0
         self.ended = False
         self.changed = threading.Condition()
         self.sentinel = None
@@ -542,6 +543,16 @@ class Watch:
             return
         raise Failure("the sentinel's events did not come; its own:\n" + "\n".join(
             brief(e) for e in self.events[since:] if member(e, "process.pid") == f.pid))
+
+    def state(self):
+        """What all events so far add up to, and [(event, problem)]; each is applied once, however often this is asked."""
+        events = self.events[self._applied:]
+        self._applied += len(events)
+        for event in events:
+            problem = self._model.apply(event)
+            if problem:
+                self._wrong.append((event, problem))
+        return self._model, self._wrong
 
     def stop(self, sig=signal.SIGTERM, limit=20):
         """Ends it; returns its exit status. None: it had to be killed."""
@@ -763,9 +774,7 @@ class Scenario:
     def check_list(self):
         """A fresh `list` says of each fixture what the events add up to, and check_truth()."""
         self.check_truth()
-        model = Model()
-        for event in self.watch.events:
-            model.apply(event)
+        model, _ = self.watch.state()
         listed = json.loads(self.run(Settings.tapwatch, "list", "--json").output)["bindings"]
         ids, wrong = {}, []
         for f in self.processes():
@@ -780,13 +789,9 @@ class Scenario:
 
     def check_truth(self):
         """The state told is the state the kernel tells each fixture."""
-        model = Model()
-        wrong = []
         ours = {id(e) for e in self.mine(self.watch.events[self.start_mark:])}
-        for event in self.watch.events:
-            problem = model.apply(event)
-            if problem and id(event) in ours:
-                wrong.append("%s\n  %s" % (problem, brief(event)))
+        model, problems = self.watch.state()
+        wrong = ["%s\n  %s" % (problem, brief(event)) for event, problem in problems if id(event) in ours]
         for f in self.processes():
             if not getattr(f, "partly_known", False):   # it held fds before, and nothing was to be seeded
                 wrong += holders_of(model, f.pid)
