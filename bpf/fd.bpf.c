@@ -265,17 +265,24 @@ static __always_inline int receive_end(void)
 
 #define SCM_MAX_FD 253 /* include/net/scm.h */
 
+/* A global function: the verifier looks at it once, not for every fd that a message may carry. */
+__noinline int is_our_file_at(__u64 at)
+{
+	struct file *file = NULL;
+
+	return !bpf_probe_read_kernel(&file, sizeof(file), (void *)at) && is_our_rdev(file_rdev(file));
+}
+
 /* Files from a message are given fds. Only messages with a file of ours are of interest. */
 static __always_inline int on_scm_enter(const struct scm_cookie *scm)
 {
 	struct scm_fp_list *list = BPF_CORE_READ(scm, fp);
 	int count = BPF_CORE_READ(list, count);
-	struct file *file;
 
 	for (int i = 0; i < SCM_MAX_FD; i++) {
 		if (i >= count)
 			return 0;
-		if (bpf_core_read(&file, sizeof(file), &list->fp[i]) || !is_our_rdev(file_rdev(file)))
+		if (!is_our_file_at((__u64)list + bpf_core_field_offset(struct scm_fp_list, fp) + 8ULL * i))
 			continue;
 		receive_begin(TW_HOW_SCM_RIGHTS);
 		return 0;

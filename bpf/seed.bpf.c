@@ -96,14 +96,17 @@ static __always_inline int scan_nsfd(struct bpf_iter__task_file *ctx, struct tas
  * a list that is changed meanwhile may end early. Global functions: the
  * verifier looks at each once.
  */
-#define WALK_STRETCH 512	/* longer loops are too much for the verifier */
-#define WALK_STRETCHES 32
+#define WALK_STRETCH 128	/* the verifier goes round each loop as often: two short ones are less than a long one */
+#define WALK_STRETCHES 128
 
-/* One queue of a device: its file becomes known, if it is none of those met already. */
-__noinline int queue_met(__u64 tfile)
+/* One queue of a device, in its list: its file becomes known, if it is none of those met already. */
+__noinline int queue_met(__u64 at)
 {
 	struct file *file = NULL;
+	__u64 tfile = 0;
 
+	if (bpf_probe_read_kernel(&tfile, sizeof(tfile), (void *)at) || !tfile)
+		return 0;
 	bpf_probe_read_kernel(&file, sizeof(file), (void *)(tfile + compat_off_socket() +
 							    bpf_core_field_offset(struct socket, file)));
 	if (!file || !compat_file_alive(file) || (__u64)BPF_CORE_READ(file, private_data) != tfile ||
@@ -117,7 +120,7 @@ __noinline int queue_met(__u64 tfile)
 __noinline int queues_met(__u64 device)
 {
 	const struct net_device *dev = (void *)device;
-	__u64 tun = compat_netdev_priv(dev), back = 0, tfile = 0;
+	__u64 tun = compat_netdev_priv(dev), back = 0;
 	__u32 n = 0;
 
 	if (dev_kind(dev) != TW_KIND_TUN || compat_reg_state(dev) != 1 /* NETREG_REGISTERED */)
@@ -126,12 +129,8 @@ __noinline int queues_met(__u64 device)
 	if (back != device)
 		return 0;
 	bpf_probe_read_kernel(&n, sizeof(n), (void *)(tun + compat_off_tun_numqueues()));
-	for (__u32 i = 0; i < TW_MAX_QUEUES; i++) {
-		if (i >= n)
-			return 0;
-		if (!bpf_probe_read_kernel(&tfile, sizeof(tfile), (void *)(tun + 8ULL * i)) && tfile)
-			queue_met(tfile);
-	}
+	for (__u32 i = 0; i < TW_MAX_QUEUES && i < n; i++)
+		queue_met(tun + 8ULL * i);
 	return 0;
 }
 

@@ -180,6 +180,21 @@ __noinline int exit_received(__u32 fd, __u32 how)
 #define SOL_SOCKET 1
 #define SCM_RIGHTS 1
 
+/* The fds of one control message. */
+__noinline int exit_rights(__u64 fds, __u64 len)
+{
+	for (__u64 i = 0; i < SCM_MAX_FD; i++) {
+		__s32 fd = -1;
+
+		if (4 * i + 4 > len)
+			break;
+		bpf_probe_read_user(&fd, 4, (void *)(fds + 4 * i));
+		if (fd >= 0)
+			exit_received(fd, TW_HOW_SCM_RIGHTS);
+	}
+	return 0;
+}
+
 /*
  * Control messages as they lie in the receiver's memory, where another thread
  * could have changed them: believed only as a hint where to look.
@@ -204,22 +219,15 @@ __noinline int exit_control(__u64 control, __u64 len, __u32 head)
 		}
 		if (c.len < head || c.len > len)
 			return 0;
-		for (__u64 i = 0; c.level == SOL_SOCKET && c.type == SCM_RIGHTS && i < SCM_MAX_FD; i++) {
-			__s32 fd = -1;
-
-			if (head + 4 * i + 4 > c.len)
-				break;
-			bpf_probe_read_user(&fd, 4, (void *)(control + pos + head + 4 * i));
-			if (fd >= 0)
-				exit_received(fd, TW_HOW_SCM_RIGHTS);
-		}
+		if (c.level == SOL_SOCKET && c.type == SCM_RIGHTS)
+			exit_rights(control + pos + head, c.len - head);
 		pos += head == 12 ? ALIGN_UP(c.len, 4) : ALIGN_UP(c.len, 8);
 	}
 	return 0;
 }
 
 /* struct msghdr of 64-bit and 32-bit callers: where the control messages are, and how long. */
-static __always_inline void exit_recvmsg(unsigned long msg, bool compat)
+__noinline int exit_recvmsg(unsigned long msg, bool compat)
 {
 	struct { __u64 name, namelen, iov, iovlen, control, controllen; } m = {};
 	struct { __u32 name, namelen, iov, iovlen, control, controllen; } m32 = {};
@@ -233,6 +241,7 @@ static __always_inline void exit_recvmsg(unsigned long msg, bool compat)
 	}
 	if (m.control && m.controllen)
 		exit_control(m.control, m.controllen, compat ? 12 : 16);
+	return 0;
 }
 
 #define MMSG_MAX 32
@@ -435,7 +444,8 @@ static __always_inline bool nr_of_interest(long nr)
 	return false;
 }
 
-static __always_inline int on_sys_exit(long nr, unsigned long a0, unsigned long a1, unsigned long a2, long ret)
+/* A global function: the verifier looks at it once, not for each kind of callers. */
+__noinline int on_sys_exit(long nr, unsigned long a0, unsigned long a1, unsigned long a2, long ret)
 {
 	switch (native_nr(nr)) {
 	case NR_CLOSE:
