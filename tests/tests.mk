@@ -78,6 +78,7 @@ build/tests/seed_dump: tests/live/seed_dump.c $(filter-out build/main.o,$(OBJECT
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 # Made-up events into a history, without a kernel: the program without its commands
+build/tests/history_feed: tests/helpers/history_machines.c tests/helpers/history_machines.h
 build/tests/history_feed build/tests/report_feed: build/tests/%: tests/helpers/%.c tests/unit/facts.h $(filter-out build/main.o,$(OBJECTS)) | build/tests
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(ALL_LDLIBS)

@@ -27,16 +27,22 @@ void hash_set(struct hash_chain *c, const uint8_t hash[HISTORY_HASH_LEN])
 	c->open = false;
 }
 
-void hash_add(struct hash_chain *c, enum table_id table, int64_t id, const struct value *values, int n)
+void hash_bytes(struct hash_chain *c, const void *row, size_t len)
 {
 	if (!c->open) {
 		c->open = true;
 		c->failed |= !EVP_DigestInit_ex2(c->ctx, c->sha256, NULL) ||
 			     !EVP_DigestUpdate(c->ctx, c->hash, HISTORY_HASH_LEN);
 	}
+	c->failed |= !EVP_DigestUpdate(c->ctx, row, len);
+}
+
+void hash_add(struct hash_chain *c, enum table_id table, int64_t id, const struct value *values, int n)
+{
 	c->row.len = 0;
 	row_bytes(&c->row, table, id, values, n);
-	c->failed |= c->row.failed || !EVP_DigestUpdate(c->ctx, c->row.data, c->row.len);
+	c->failed |= c->row.failed;
+	hash_bytes(c, c->row.data, c->row.len);
 }
 
 void hash_close(struct hash_chain *c)

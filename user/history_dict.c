@@ -21,7 +21,7 @@ static const size_t sizes[T_DICTS] = {
 	[T_FILE] = 16384, [T_STATE] = 16384, [T_OLD] = 16, [T_NAME] = 16384,
 };
 
-/* SipHash-2-4 with 128 bits of output (Aumasson, Bernstein). */
+/* SipHash-c-d with 128 bits of output (Aumasson, Bernstein). */
 #define ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
 #define ROUND(v) do { \
 	v[0] += v[1]; v[1] = ROTL(v[1], 13) ^ v[0]; v[0] = ROTL(v[0], 32); \
@@ -30,7 +30,7 @@ static const size_t sizes[T_DICTS] = {
 	v[2] += v[1]; v[1] = ROTL(v[1], 17) ^ v[2]; v[2] = ROTL(v[2], 32); \
 } while (0)
 
-static struct digest siphash(const uint64_t key[2], const uint8_t *in, size_t len)
+static inline struct digest siphash(int c, int d, const uint64_t key[2], const uint8_t *in, size_t len)
 {
 	uint64_t v[4] = {
 		key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee,
@@ -42,32 +42,33 @@ static struct digest siphash(const uint64_t key[2], const uint8_t *in, size_t le
 	for (; len >= 8; in += 8, len -= 8) {
 		memcpy(&word, in, 8);
 		v[3] ^= word;
-		ROUND(v);
-		ROUND(v);
+		for (int i = 0; i < c; i++)
+			ROUND(v);
 		v[0] ^= word;
 	}
 	for (size_t i = 0; i < len; i++)
 		last |= (uint64_t)in[i] << (8 * i);
 	v[3] ^= last;
-	ROUND(v);
-	ROUND(v);
+	for (int i = 0; i < c; i++)
+		ROUND(v);
 	v[0] ^= last;
 	v[2] ^= 0xee;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < d; i++)
 		ROUND(v);
 	digest.a = v[0] ^ v[1] ^ v[2] ^ v[3];
 	v[1] ^= 0xdd;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < d; i++)
 		ROUND(v);
 	digest.b = v[0] ^ v[1] ^ v[2] ^ v[3];
 	return digest;
 }
 
+/* As tables of hashes commonly take it: the key is this process's own, and the digests are shown to nobody. */
 struct digest dict_digest(const struct history *h, const void *bytes, size_t len)
 {
 	const uint64_t key[2] = { h->salt.a, h->salt.b };
 
-	return siphash(key, bytes, len);
+	return siphash(1, 3, key, bytes, len);
 }
 
 /* Positive, so that it reads well; 0 for 0. */
@@ -78,7 +79,7 @@ uint64_t history_salted_address(const uint64_t salt[2], uint64_t addr)
 	if (!addr)
 		return 0;
 	memcpy(bytes, &addr, sizeof(bytes));
-	return siphash(salt, bytes, sizeof(bytes)).a >> 1 | 1;
+	return siphash(2, 4, salt, bytes, sizeof(bytes)).a >> 1 | 1;
 }
 
 /* --- short cuts --------------------------------------------------------------------------- */
@@ -157,6 +158,7 @@ void dict_forget(struct history *h)
 		memset(h->cache[t].slots, 0, h->cache[t].size * sizeof(*h->cache[t].slots));
 	memset(h->memo, 0, MEMO_SLOTS * sizeof(*h->memo));
 	memset(h->words, 0, sizeof(h->words));
+	h->source_id = 0;
 	h->clock_id = 0;
 }
 

@@ -6,6 +6,7 @@
  * history_file.c     the file: safe creation and opening, lock, errors of SQLite
  * history_chain.c    the running SHA-256
  * history_dict.c     dictionaries: what is written once a segment and referred to
+ * history_pending.c  rows on their way into the tables
  * history_write.c    events, commits, failure and recovery
  * history_snapshot.c snapshots and segments
  * history_prune.c    retention
@@ -18,6 +19,7 @@
 
 #include <openssl/evp.h>
 #include <sqlite3.h>
+#include <string.h>
 
 #include "history.h"
 
@@ -120,9 +122,12 @@ void bytes_add(struct bytes *b, const void *data, size_t len);
  */
 void row_bytes(struct bytes *b, enum table_id table, int64_t id, const struct value *values, int n);
 
-/* "SELECT key, columns[, hash] FROM table " + tail; "INSERT INTO …" likewise. */
+/* Such a row read again, value by value; *at goes on. Bytes are borrowed. */
+int64_t row_id(const uint8_t *data, size_t *at);
+struct value row_value(const uint8_t *data, size_t *at);
+
+/* "SELECT key, columns[, hash] FROM table " + tail */
 int schema_prepare_select(sqlite3 *db, enum table_id table, const char *tail, sqlite3_stmt **stmt);
-int schema_prepare_insert(sqlite3 *db, enum table_id table, sqlite3_stmt **stmt);
 /* Values of a row of such a select; borrowed until the next step. */
 void schema_row(sqlite3_stmt *stmt, enum table_id table, int64_t *id, struct value *values);
 
@@ -161,6 +166,7 @@ int hash_init(struct hash_chain *c);
 void hash_free(struct hash_chain *c);
 void hash_set(struct hash_chain *c, const uint8_t hash[HISTORY_HASH_LEN]);
 void hash_add(struct hash_chain *c, enum table_id table, int64_t id, const struct value *values, int n);
+void hash_bytes(struct hash_chain *c, const void *row, size_t len);	/* of row_bytes() */
 void hash_close(struct hash_chain *c);	/* the record ends: hash is the new one */
 
 /* --- history_dict.c ---------------------------------------------------------------------- */
@@ -181,24 +187,33 @@ struct memo_key {
 	struct digest digest;
 };
 
+struct pending {
+	enum table_id table;
+	sqlite3_stmt *insert;
+	struct bytes rows;	/* row_bytes() of each, and where it is hashed 8 bytes of the chain */
+	int64_t first;		/* id of the first one, where there are any */
+};
+
 struct history {
 	sqlite3 *db;
 	int lock;
 	int timer;
 	struct history_options options;
 	char *path;
-	sqlite3_stmt *insert[T_MAX], *head, *begin, *commit, *rollback, *copy_process, *copy_text;
+	sqlite3_stmt *head, *begin, *commit, *rollback, *copy_process, *copy_text;
+	struct pending pending[T_MAX];
 	struct hash_chain chain;
 	struct dict_cache cache[T_DICTS];
 	struct recent *recent;		/* history_snapshot.c */
 	struct digest salt;		/* of the digests */
 	struct bytes scratch, raw;
 	struct dict_slot *memo;
-	uint64_t nulls[T_MAX];		/* parameters of insert[] that are NULL as it stands */
 	uint64_t address_salt[2];
 	int64_t next_id[T_MAX];
 	uint64_t device_id, file_id;	/* greatest seen */
 	int64_t words[EV_MAX + HOW_MAX]; /* ids of their texts in this segment; 0: not yet */
+	char source[16];		/* of the last event, as text … */
+	int64_t source_id;		/* … of this segment; 0: not yet */
 
 	/* of the last event put */
 	uint64_t event_time_ns;
@@ -241,8 +256,6 @@ struct history {
 
 /* Notes a failure of the database; the first one makes h stuck. */
 void history_fail(struct history *h, int sqlite_error);
-/* Inserts a row (0: take the next id) and chains it. The id; 0 when it failed. */
-int64_t history_insert(struct history *h, enum table_id table, const struct value *values);
 void history_begin_batch(struct history *h);
 void history_arm(struct history *h);
 uint64_t history_now(int clock);
@@ -268,6 +281,34 @@ int64_t dict_row(struct history *h, enum table_id table, const struct value *val
 int64_t dict_new(struct history *h, enum table_id table, const struct value *values); /* always inserted */
 struct value dict_text(struct history *h, const char *text, size_t len);	/* a reference; NULL for NULL and "" */
 struct digest dict_digest(const struct history *h, const void *bytes, size_t len);
+
+/* --- history_pending.c ------------------------------------------------------------------- */
+
+/*
+ * Eight bytes at once, for command lines are long: the top bit of each byte of
+ * the result, up to the first that is set, tells whether that byte is less
+ * than n (at most 128), or equal to it. After the first it may be wrong.
+ */
+#define EACH(byte) (0x0101010101010101ULL * (byte))
+#define ANY_LESS(word, n) (((word) - EACH(n)) & ~(word) & EACH(0x80))
+#define ANY_EQUAL(word, byte) ANY_LESS((word) ^ EACH(byte), 1)
+
+static inline uint64_t eight(const void *s)
+{
+	uint64_t word;
+
+	memcpy(&word, s, sizeof(word));
+	return word;
+}
+
+int pending_init(struct history *h);
+void pending_finalize(struct history *h);
+void pending_forget(struct history *h);		/* their transaction is undone */
+/* Chains a row, and inserts it now or a little later. Its id; 0 when something failed. */
+int64_t history_insert(struct history *h, enum table_id table, const struct value *values);
+/* So that h->db has them: all; or this row, if it is among them. */
+void history_flush(struct history *h);
+void history_flush_row(struct history *h, enum table_id table, int64_t id);
 
 /* --- history_snapshot.c ------------------------------------------------------------------ */
 

@@ -239,6 +239,7 @@ void prune_work(struct history *h)
 
 	if (h->stuck || (!h->options.keep_ns && !h->options.max_bytes && !prune_busy(h)))
 		return;
+	history_flush(h);
 	/* by the clock, and when there is one segment more, or less */
 	if (!prune_busy(h) && (now - p->checked_ns >= CHECK_NS || h->segment_seq != p->checked_segment)) {
 		p->checked_ns = now;

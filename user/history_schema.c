@@ -215,6 +215,38 @@ void row_bytes(struct bytes *b, enum table_id table, int64_t id, const struct va
 	b->len = (size_t)(at - b->data);
 }
 
+static uint64_t get_number(const uint8_t *data, size_t *at)
+{
+	uint64_t number = 0;
+	unsigned shift = 0;
+
+	for (; data[*at] & 0x80; shift += 7)
+		number |= (uint64_t)(data[(*at)++] & 0x7f) << shift;
+	return number | (uint64_t)data[(*at)++] << shift;
+}
+
+int64_t row_id(const uint8_t *data, size_t *at)
+{
+	*at += 2;	/* table, number of values */
+	return (int64_t)get_number(data, at);
+}
+
+struct value row_value(const uint8_t *data, size_t *at)
+{
+	struct value value = { .type = (enum value_type)data[(*at)++] };
+	uint64_t number;
+
+	if (value.type == VALUE_INT) {
+		number = get_number(data, at);
+		value.number = (int64_t)(number >> 1 ^ -(number & 1));
+	} else if (value.type == VALUE_BYTES) {
+		value.len = (size_t)get_number(data, at);
+		value.bytes = data + *at;
+		*at += value.len;
+	}
+	return value;
+}
+
 /* --- statements -------------------------------------------------------------------------- */
 
 static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **stmt)
@@ -233,18 +265,6 @@ int schema_prepare_select(sqlite3 *db, enum table_id table, const char *tail, sq
 	for (int i = 0; i < t->n_columns; i++)
 		len += snprintf(sql + len, sizeof(sql) - (size_t)len, ", %s", t->columns[i].name);
 	snprintf(sql + len, sizeof(sql) - (size_t)len, "%s FROM %s %s", t->hashed ? ", hash" : "", t->name, tail);
-	return prepare(db, sql, stmt);
-}
-
-int schema_prepare_insert(sqlite3 *db, enum table_id table, sqlite3_stmt **stmt)
-{
-	const struct schema_table *t = &schema[table];
-	char sql[256];
-	int len = snprintf(sql, sizeof(sql), "INSERT INTO %s VALUES (?", t->name);
-
-	for (int i = 0; i < t->n_columns + t->hashed; i++)
-		len += snprintf(sql + len, sizeof(sql) - (size_t)len, ", ?");
-	snprintf(sql + len, sizeof(sql) - (size_t)len, ")");
 	return prepare(db, sql, stmt);
 }
 

@@ -63,12 +63,18 @@ void recent_forget(struct history *h)
 	memset(h->recent->process, 0, sizeof(h->recent->process));
 }
 
+/* Its slot, or the one of a pair that was not used last: there are always two to choose from. */
 static struct recent_process *process_slot(const struct history *h, const struct tw_task *task)
 {
 	uint64_t key[2] = { task->start_ns, task->pid };
 	struct digest digest = dict_digest(h, key, sizeof(key));
+	struct recent_process *two = &h->recent->process[digest.a % PROCESS_SLOTS & ~1ULL], swap = two[0];
 
-	return &h->recent->process[digest.a % PROCESS_SLOTS];
+	if (two[0].pid != task->pid || two[0].start_ns != task->start_ns) {
+		two[0] = two[1];
+		two[1] = swap;
+	}
+	return &two[0];
 }
 
 void recent_process(struct history *h, const struct tw_task *task, int64_t id)
@@ -117,6 +123,7 @@ static struct value copy(struct history *h, enum table_id table, int64_t id)
 	void *bytes[MAX_COLUMNS] = { NULL };
 	int n = schema[table].n_columns;
 
+	history_flush_row(h, table, id);
 	if (reader_values(h->reader, table, id, values))
 		return copied;
 	/* what they borrow goes with the next row that is read */

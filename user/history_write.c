@@ -82,13 +82,6 @@ static void restore(struct history *h)
 	recent_forget(h);
 }
 
-static void reset_statements(struct history *h)
-{
-	for (size_t t = 0; t < T_MAX; t++)
-		sqlite3_reset(h->insert[t]);
-	sqlite3_reset(h->head);
-}
-
 void history_fail(struct history *h, int sqlite_error)
 {
 	if (h->stuck)
@@ -97,7 +90,8 @@ void history_fail(struct history *h, int sqlite_error)
 	if (!h->stuck)
 		h->stuck = -EIO;
 	h->lost += h->in_batch;
-	reset_statements(h);
+	pending_forget(h);
+	sqlite3_reset(h->head);
 	if (!sqlite3_get_autocommit(h->db))
 		sqlite3_step(h->rollback);
 	sqlite3_reset(h->rollback);
@@ -117,98 +111,6 @@ static int step(struct history *h, sqlite3_stmt *stmt)
 		return 0;
 	history_fail(h, ret);
 	return h->stuck;
-}
-
-/* --- rows --- */
-
-static void bind(sqlite3_stmt *stmt, int at, const struct value *value)
-{
-	switch (value->type) {
-	case VALUE_NULL:
-		sqlite3_bind_null(stmt, at);
-		break;
-	case VALUE_INT:
-		sqlite3_bind_int64(stmt, at, value->number);
-		break;
-	case VALUE_BYTES:
-		sqlite3_bind_blob(stmt, at, value->bytes, (int)value->len, SQLITE_STATIC);
-		break;
-	}
-}
-
-/* Length of a character of UTF-8 that is no control character; 0: it is none, or not whole. */
-static size_t character(const uint8_t *s, size_t len)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-
-	if (s[0] < 0x20 || s[0] == 0x7f || (s[0] >= 0x80 && s[0] < 0xc2) || s[0] >= 0xf5 || n > len)
-		return 0;
-	/* U+0080 to U+009f are control characters, too */
-	if (s[0] == 0xc2 && s[1] < 0xa0)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
-/* As text where the sqlite3 shell can show it as such: UTF-8 without control characters. */
-static bool is_text(const uint8_t *s, size_t len)
-{
-	for (size_t i = 0, n; i < len; i += n) {
-		n = s[i] - 0x20u < 0x5f ? 1 : character(s + i, len - i);
-		if (!n)
-			return false;
-	}
-	return true;
-}
-
-static void bind_bytes(sqlite3_stmt *stmt, int at, enum table_id table, int column, const struct value *value)
-{
-	bool binary = (table == T_STATE && column == STATE_MAC) || (table == T_OLD && column == OLD_MAC) ||
-		      (table == T_MARK && column == MARK_BASE);
-
-	if (!binary && is_text(value->bytes, value->len))
-		sqlite3_bind_text(stmt, at, value->bytes, (int)value->len, SQLITE_STATIC);
-	else
-		bind(stmt, at, value);
-}
-
-int64_t history_insert(struct history *h, enum table_id table, const struct value *values)
-{
-	const struct schema_table *t = &schema[table];
-	sqlite3_stmt *stmt = h->insert[table];
-	int64_t id = h->next_id[table];
-
-	if (h->stuck)
-		return 0;
-	history_begin_batch(h);
-	hash_add(&h->chain, table, id, values, t->n_columns);
-	if (t->hashed)
-		hash_close(&h->chain);
-	sqlite3_bind_int64(stmt, 1, id);
-	for (int i = 0; i < t->n_columns; i++) {
-		uint64_t bit = 1ULL << i;
-
-		/* half of an event's columns are NULL, and were so the last time */
-		if (values[i].type == VALUE_NULL && (h->nulls[table] & bit))
-			continue;
-		h->nulls[table] = values[i].type == VALUE_NULL ? h->nulls[table] | bit : h->nulls[table] & ~bit;
-		if (values[i].type == VALUE_BYTES)
-			bind_bytes(stmt, i + 2, table, i, &values[i]);
-		else
-			bind(stmt, i + 2, &values[i]);
-	}
-	if (t->hashed)
-		sqlite3_bind_blob(stmt, t->n_columns + 2, h->chain.hash, 8, SQLITE_STATIC);
-	if (h->chain.failed) {
-		h->chain.failed = false;
-		history_fail(h, SQLITE_NOMEM);
-	}
-	if (h->stuck || step(h, stmt))
-		return 0;
-	h->next_id[table]++;
-	return id;
 }
 
 /*
@@ -253,14 +155,26 @@ struct value encode_netns(struct history *h, uint32_t inode, uint64_t cookie, co
 static struct value encode_vm(struct history *h, const char *type, const char *vm, const char *uuid, const char *manager)
 {
 	struct value v[VM_COLUMNS] = { { .type = VALUE_NULL } };
+	struct memo_key key;
+	int64_t id;
 
 	if (!type && !vm && !uuid && !manager)
 		return v[0];
-	v[VM_TYPE] = text(h, type);
-	v[VM_NAME] = raw(vm);
-	v[VM_UUID] = raw(uuid);
-	v[VM_MANAGER] = text(h, manager);
-	return row(h, T_VM, v);
+	memo_begin(h, T_VM);
+	memo_text(h, type);
+	memo_text(h, vm);
+	memo_text(h, uuid);
+	memo_text(h, manager);
+	id = memo_find(h, &key);
+	if (!id) {
+		v[VM_TYPE] = text(h, type);
+		v[VM_NAME] = raw(vm);
+		v[VM_UUID] = raw(uuid);
+		v[VM_MANAGER] = text(h, manager);
+		id = dict_row(h, T_VM, v);
+		memo_set(h, &key, id);
+	}
+	return value_known((uint64_t)id);
 }
 
 /* Which machine it is; or what else. */
@@ -290,8 +204,17 @@ static struct value encode_cmdline(const struct process_info *info, char line[ES
 	while (len && !info->cmdline[len - 1])
 		len--;
 	for (size_t i = 0; i < len; i++) {
-		char c = info->cmdline[i];
+		char c;
 
+		for (uint64_t word; i + 8 <= len; i += 8, to += 8) {
+			word = eight(info->cmdline + i);
+			if (ANY_LESS(word, ' ' + 1) | ANY_EQUAL(word, '\\'))
+				break;
+			memcpy(line + to, &word, sizeof(word));
+		}
+		if (i == len)
+			break;
+		c = info->cmdline[i];
 		if ((unsigned char)c <= ' ' || c == '\\') {
 			if (c == ' ' || c == '\n' || c == '\\')
 				line[to++] = '\\';
@@ -369,7 +292,7 @@ struct value encode_process(struct history *h, const struct tw_task *task, const
 	return value_known((uint64_t)id);
 }
 
-struct value encode_file(struct history *h, const struct file *file, const char *netns_label)
+static int64_t write_file(struct history *h, const struct file *file, const char *netns_label)
 {
 	struct value v[FILE_COLUMNS] = {
 		[FILE_NUMBER] = value_int((int64_t)file->id),
@@ -379,9 +302,33 @@ struct value encode_file(struct history *h, const struct file *file, const char 
 	if (file->has & TW_HAS_SOCKET_NETNS)
 		v[FILE_NETNS] = encode_netns(h, file->f.socket_netns, file->f.socket_netns_cookie, netns_label);
 	v[FILE_NAME_ONLY] = name(h, file->name_only, sizeof(file->name_only));
+	return dict_row(h, T_FILE, v);
+}
+
+struct value encode_file(struct history *h, const struct file *file, const char *netns_label)
+{
+	bool has_netns = file->has & TW_HAS_SOCKET_NETNS;
+	struct memo_key key;
+	int64_t id;
+
 	if (file->id > h->file_id)
 		h->file_id = file->id;
-	return row(h, T_FILE, v);
+	memo_begin(h, T_FILE);
+	memo_bytes(h, &file->id, sizeof(file->id));
+	memo_bytes(h, &file->f.addr, sizeof(file->f.addr));
+	memo_bytes(h, file->name_only, sizeof(file->name_only));
+	memo_bytes(h, &has_netns, sizeof(has_netns));
+	if (has_netns) {
+		memo_bytes(h, &file->f.socket_netns, sizeof(file->f.socket_netns));
+		memo_bytes(h, &file->f.socket_netns_cookie, sizeof(file->f.socket_netns_cookie));
+		memo_text(h, netns_label);
+	}
+	id = memo_find(h, &key);
+	if (!id) {
+		id = write_file(h, file, netns_label);
+		memo_set(h, &key, id);
+	}
+	return value_known((uint64_t)id);
 }
 
 uint64_t encode_file_bits(const struct file *file)
@@ -595,6 +542,18 @@ static struct value word(struct history *h, int number, const char *s)
 	return value_known((uint64_t)h->words[number]);
 }
 
+/* Events come from one or two of them. */
+static struct value source(struct history *h, const char *s)
+{
+	if (!s || strlen(s) >= sizeof(h->source))
+		return text(h, s);
+	if (!h->source_id || strcmp(s, h->source)) {
+		h->source_id = text(h, s).number;
+		strcpy(h->source, s);
+	}
+	return value_known((uint64_t)h->source_id);
+}
+
 /* Under which names a device, or an attempt, is to be found. */
 static void add_name(struct history *h, const char *ifname, uint64_t device)
 {
@@ -685,7 +644,7 @@ void history_put(struct history *h, const struct event *event)
 	v[EVENT_CLOCK] = encode_clock(h, event);
 	v[EVENT_TIME] = value_int((int64_t)c->time_ns);
 	v[EVENT_KIND] = word(h, (int)c->event, event_name(c->event));
-	v[EVENT_SOURCE] = text(h, event->source);
+	v[EVENT_SOURCE] = source(h, event->source);
 	put_who(h, event, v);
 	put_what(h, event, v);
 	v[EVENT_BITS] = value_int((int64_t)encode_bits(c));
@@ -762,6 +721,9 @@ static int commit(struct history *h, bool stopped)
 		return h->stuck;
 	if (!h->in_transaction)
 		return 0;
+	history_flush(h);
+	if (h->stuck)
+		return h->stuck;
 	write_head(h, stopped);
 	if (h->stuck)
 		return h->stuck;
@@ -950,10 +912,8 @@ static int prepare_all(struct history *h)
 		{ offsetof(struct history, head), "UPDATE head SET seq = ?, hash = ?, boot = ?, boottime_ns = ?, "
 		  "realtime_ns = ?, pid = ?, stopped = ?, device = ?, file = ? WHERE id = 1" },
 	};
-	int ret = 0;
+	int ret = pending_init(h);
 
-	for (int t = 0; !ret && t < T_MAX; t++)
-		ret = schema_prepare_insert(h->db, (enum table_id)t, &h->insert[t]);
 	for (size_t i = 0; !ret && i < sizeof(statements) / sizeof(statements[0]); i++)
 		if (sqlite3_prepare_v3(h->db, statements[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
 				       (sqlite3_stmt **)((char *)h + statements[i].at), NULL) != SQLITE_OK)
@@ -1068,8 +1028,7 @@ static void finish(struct history *h)
 		note_moment(h);
 		commit(h, true);
 	}
-	for (size_t t = 0; t < T_MAX; t++)
-		sqlite3_finalize(h->insert[t]);
+	pending_finalize(h);
 	sqlite3_finalize(h->begin);
 	sqlite3_finalize(h->commit);
 	sqlite3_finalize(h->rollback);
@@ -1118,5 +1077,6 @@ uint64_t history_durable(const struct history *h)
 
 struct history_reader *history_own_reader(struct history *h)
 {
+	history_flush(h);
 	return h->reader;
 }

@@ -2,7 +2,8 @@
 /*
  * history_feed - made-up virtual machines come and go, and what happens is
  * recorded, without a kernel that traces: for tests and benchmarks of the
- * history. Facts go through the state machine, as those of the kernel do.
+ * history. Facts are made by a process of their own (history_machines.h) and go
+ * through a ring and the state machine, as those of the kernel do.
  *
  *	history_feed --db FILE --events N [--alive N] [--names N] [--step NS] [--begin NS] [--first N]
  *		     [--cmdline BYTES] [--keep NS] [--max-size BYTES] [--report] [--paced N] [--kinds]
@@ -14,41 +15,40 @@
  * on a line whenever that grows, and what fails.
  *
  * At the end a JSON object: events, seconds, events a second, bytes, peak
- * memory, and how long the longest call took.
+ * memory, how long the longest call took, and the processor time of the
+ * recorder, state machine included, and of the process that made the facts.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../../user/history.h"
-#include "../unit/facts.h"
+#include "history_machines.h"
 
 #define SECOND 1000000000ULL
 #define BOOT "00000000-1111-2222-3333-444444444444"
-#define MANAGER 900	/* pid of the one who makes the devices */
 
 struct feed {
 	struct history_options options;
+	struct machines_options machines;
 	struct history *h;
 	struct bindings *b;
-	uint64_t events, alive, names, step, begin, first, cmdline_len, paced;
+	struct described *text;		/* of the process of the fact at hand; NULL: the manager */
+	struct described manager, other;
+	uint64_t events, step, begin, paced;
 	bool report;
 	uint64_t told, time_ns, durable, lost, longest_ns;
 	uint64_t began;
-	struct machine {
-		uint32_t pid;
-		struct vm vm;
-		struct process_info info;
-		char exe[64], cgroup[96], name[32], uuid[40], cmdline[4096];
-	} machine[256], *at, manager;
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -59,48 +59,22 @@ static uint64_t now_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* --- what /proc would tell --- */
-
-static void describe_machine(const struct feed *feed, struct machine *f, uint32_t pid)
+static struct described *describe_task(struct feed *f, const struct tw_task *task)
 {
-	size_t len = (size_t)snprintf(f->cmdline, sizeof(f->cmdline), "/usr/bin/qemu-system-x86_64%c-name%cguest=vm%u,"
-				      "debug-threads=on%c-uuid%c00000000-0000-4000-8000-%012u%c", 0, 0, pid, 0, 0, pid, 0);
-
-	/* the rest of such a line repeats itself, but for paths and addresses */
-	f->pid = pid;
-	while (len + 64 < feed->cmdline_len)
-		len += (size_t)snprintf(f->cmdline + len, sizeof(f->cmdline) - len,
-					"-device%cvirtio-blk-pci,bus=pci.%zu,drive=vm%u-disk%zu%c", 0, len / 64, pid, len / 64, 0);
-	snprintf(f->exe, sizeof(f->exe), "/usr/bin/qemu-system-x86_64");
-	snprintf(f->cgroup, sizeof(f->cgroup), "/machine.slice/machine-qemu\\x2d%u\\x2dvm%u.scope/libvirt/emulator", pid, pid);
-	snprintf(f->name, sizeof(f->name), "vm%u", pid);
-	snprintf(f->uuid, sizeof(f->uuid), "00000000-0000-4000-8000-%012u", pid);
-	f->vm = (struct vm){ .role = ROLE_VM, .type = "qemu", .manager = "libvirt", .name = f->name, .uuid = f->uuid };
-	f->info = (struct process_info){
-		.exe = f->exe, .cgroup = f->cgroup, .user = "libvirt-qemu", .cmdline = f->cmdline, .cmdline_len = len,
-		.vm = &f->vm, .vm_pid = pid,
-	};
-}
-
-static void describe_manager(struct machine *f)
-{
-	f->vm = (struct vm){ .role = ROLE_VM_MANAGER, .type = "libvirtd" };
-	f->info = (struct process_info){
-		.exe = "/usr/sbin/libvirtd", .cgroup = "/system.slice/libvirtd.service", .user = "root",
-		.cmdline = "/usr/sbin/libvirtd\0--timeout\000120", .cmdline_len = 33, .vm = &f->vm,
-	};
+	if (task->pid == MANAGER)
+		return &f->manager;
+	if (f->text && f->text->pid == task->pid)
+		return f->text;
+	if (f->other.pid != task->pid) {
+		describe_machine(&f->other, f->machines.cmdline_len, task->pid);
+		describe_bind(&f->other);
+	}
+	return &f->other;
 }
 
 static const struct process_info *describe(void *ctx, const struct tw_task *task)
 {
-	struct feed *f = ctx;
-
-	f->at = task->pid == MANAGER ? &f->manager : &f->machine[task->pid % 256];
-	if (task->pid == MANAGER)
-		describe_manager(f->at);
-	else if (f->at->pid != task->pid)
-		describe_machine(f, f->at, task->pid);
-	return &f->at->info;
+	return &describe_task(ctx, task)->info;
 }
 
 static void on_change(void *ctx, const struct change *c)
@@ -110,13 +84,16 @@ static void on_change(void *ctx, const struct change *c)
 		.change = c, .boot_id = BOOT, .source = "fentry", .realtime_ns = f->begin + c->time_ns,
 	};
 
+	const struct vm *vm;
+
 	if (c->task) {
 		event.process = describe(f, c->task);
-		if (process_machine(event.process)) {
-			event.vm_type = f->at->vm.type;
-			event.vm_name = f->at->vm.name;
-			event.vm_uuid = f->at->vm.uuid;
-			event.vm_manager = f->at->vm.manager;
+		vm = process_machine(event.process);
+		if (vm) {
+			event.vm_type = vm->type;
+			event.vm_name = vm->name;
+			event.vm_uuid = vm->uuid;
+			event.vm_manager = vm->manager;
 		}
 	}
 	history_put(f->h, &event);
@@ -124,95 +101,17 @@ static void on_change(void *ctx, const struct change *c)
 	f->time_ns += f->step;
 }
 
-/* --- machines --- */
-
-static struct tw_event by_manager(struct tw_event e)
-{
-	e = by(MANAGER, e);
-	e.task.uid = 0;
-	fact_name(e.task.comm, "libvirtd");
-	return e;
-}
-
-static struct tw_event by_machine(uint32_t pid, struct tw_event e)
-{
-	e = by(pid, e);
-	e.task.uid = 64055;
-	e.task.ppid = 1;
-	fact_name(e.task.comm, "qemu-system-x86");
-	return e;
-}
-
-static void apply(struct feed *f, struct tw_event e)
+/* As one that the kernel reported at this moment. */
+static void apply(struct feed *f, struct tw_event *e)
 {
 	uint64_t begin = now_ns(CLOCK_MONOTONIC), took;
 
-	e.time_ns = f->time_ns;
-	if (bindings_apply(f->b, &e) == -ENOMEM)
+	e->time_ns = f->time_ns;
+	if (bindings_apply(f->b, e) == -ENOMEM)
 		exit(1);
 	took = now_ns(CLOCK_MONOTONIC) - begin;
 	if (took > f->longest_ns)
 		f->longest_ns = took;
-}
-
-static struct tw_dev device_of(struct feed *f, uint64_t n)
-{
-	char ifname[TW_NAME_LEN];
-	struct tw_dev d;
-
-	snprintf(ifname, sizeof(ifname), "vnet%u", (unsigned)(n % f->names));
-	/* never two of a name: the alive ones have different numbers */
-	d = cookie(1, tap(n, 4026531840u, (uint32_t)(n % 1000000000), ifname));
-	d.tun_flags |= IFF_VNET_HDR;
-	return d;
-}
-
-static uint32_t pid_of(uint64_t n)
-{
-	return (uint32_t)(1000 + n % 4000000);
-}
-
-static struct tw_event state(struct tw_dev d)
-{
-	return with(TW_F_RTNL, dev(0, TW_DEV_STATE, d));
-}
-
-static void start_machine(struct feed *f, uint64_t n)
-{
-	struct tw_dev d = device_of(f, n);
-	int fd = (int)(20 + n % 50);
-	uint32_t pid = pid_of(n);
-
-	apply(f, by_manager(addr(0xffff888000000000 + n * 256, socket_in(d.netns, file_open(0, MANAGER, n)))));
-	apply(f, by_manager(fd_install(0, MANAGER, fd, n)));
-	apply(f, by_manager(dev_new_by(0, MANAGER, n, d)));
-	memcpy(d.mac, "\xfe\x54\0\0\0", 5);
-	d.mac[5] = (uint8_t)n;
-	apply(f, by_manager(state(d)));
-	d.master_ifindex = 3;
-	fact_name(d.master, "virbr0");
-	apply(f, by_manager(state(d)));
-	d.if_flags = 1;
-	apply(f, by_manager(state(d)));
-	apply(f, by_machine(pid, fd_install(0, pid, 30, n)));
-	apply(f, by_manager(fd_close(0, MANAGER, fd, n)));
-	apply(f, by_machine(pid, vhost(0, pid, n, 0, n)));
-}
-
-static void end_machine(struct feed *f, uint64_t n)
-{
-	struct tw_dev d = device_of(f, n);
-	uint32_t pid = pid_of(n);
-
-	d.master_ifindex = 3;
-	fact_name(d.master, "virbr0");
-	memcpy(d.mac, "\xfe\x54\0\0\0", 5);
-	d.mac[5] = (uint8_t)n;
-	apply(f, by_machine(pid, vhost(0, pid, n, 0, 0)));
-	apply(f, by_manager(state(d)));
-	apply(f, by_machine(pid, fd_close(0, pid, 30, n)));
-	apply(f, by_machine(pid, in_close(n, dev(0, TW_DEV_GONE, d))));
-	apply(f, by_machine(pid, file_release(0, pid, n)));
 }
 
 /* --- pace and failures, as cmd_record.c has them --- */
@@ -271,19 +170,49 @@ static void keep_pace(struct feed *f)
 	}
 }
 
-static void run(struct feed *f)
+/* The next block; while there is none the history gets its time, as in an event loop. */
+static void wait_for(struct feed *f, sem_t *full)
 {
-	uint64_t n = f->first;
+	struct timespec until;
 
-	f->began = now_ns(CLOCK_MONOTONIC);
-	while (f->told < f->events) {
-		start_machine(f, n);
-		if (n - f->first >= f->alive)
-			end_machine(f, n - f->alive);
-		/* as often as a ring buffer would be read in a storm */
-		if (!(n++ % 16))
-			work(f);
+	while (sem_trywait(full)) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += 10000000;
+		if (until.tv_nsec >= (long)SECOND) {
+			until.tv_sec++;
+			until.tv_nsec -= (long)SECOND;
+		}
+		if (!sem_clockwait(full, CLOCK_MONOTONIC, &until))
+			return;
+		work(f);
+	}
+}
+
+static void take_block(struct feed *f, struct block *block)
+{
+	for (int i = 0; i < BLOCK_TEXTS; i++)
+		describe_bind(&block->texts[i]);
+	for (unsigned i = 0; i < block->n && f->told < f->events; i++) {
+		do {
+			f->text = block->facts[i].text < 0 ? NULL : &block->texts[block->facts[i].text];
+			apply(f, &block->facts[i].fact);
+		} while (!block->facts[i++].last);
+		i--;
 		keep_pace(f);
+	}
+	f->text = NULL;
+}
+
+static void run(struct feed *f, struct machines *machines)
+{
+	f->began = now_ns(CLOCK_MONOTONIC);
+	for (unsigned i = 0; f->told < f->events; i++) {
+		wait_for(f, &machines->full);
+		take_block(f, &machines->blocks[i % BLOCKS]);
+		sem_post(&machines->free);
+		/* as often as a ring buffer would be read in a storm */
+		if (!(i % 2))
+			work(f);
 	}
 	history_commit(f->h);
 	work(f);
@@ -300,24 +229,31 @@ static uint64_t size_of(const char *path, const char *suffix)
 	return stat(whole, &st) ? 0 : (uint64_t)st.st_size;
 }
 
+static double cpu_seconds(int who)
+{
+	struct rusage usage;
+
+	getrusage(who, &usage);
+	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
+	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
+}
+
 static void print_result(const struct feed *f, uint64_t took)
 {
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
 	printf("{\"events\":%" PRIu64 ",\"seconds\":%.3f,\"rate\":%.0f,\"bytes\":%" PRIu64 ",\"peak_kib\":%ld,"
-	       "\"longest_ms\":%.1f,\"cpu_s\":%.2f}\n",
+	       "\"longest_ms\":%.1f,\"cpu_s\":%.2f,\"maker_cpu_s\":%.2f}\n",
 	       f->told, (double)took / 1e9, (double)f->told * 1e9 / (double)took, size_of(f->options.path, ""),
-	       usage.ru_maxrss, (double)f->longest_ns / 1e6,
-	       (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
-	       (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6);
+	       usage.ru_maxrss, (double)f->longest_ns / 1e6, cpu_seconds(RUSAGE_SELF), cpu_seconds(RUSAGE_CHILDREN));
 }
 
 static void parse(struct feed *f, int argc, char **argv)
 {
 	struct { const char *name; uint64_t *to; } numbers[] = {
-		{ "events", &f->events }, { "alive", &f->alive }, { "names", &f->names }, { "step", &f->step },
-		{ "begin", &f->begin }, { "first", &f->first }, { "cmdline", &f->cmdline_len }, { "paced", &f->paced },
+		{ "events", &f->events }, { "alive", &f->machines.alive }, { "names", &f->machines.names }, { "step", &f->step },
+		{ "begin", &f->begin }, { "first", &f->machines.first }, { "cmdline", &f->machines.cmdline_len }, { "paced", &f->paced },
 		{ "keep", &f->options.keep_ns }, { "max-size", &f->options.max_bytes },
 	};
 	struct option longs[13] = { { "db", required_argument, NULL, 'd' }, { "report", no_argument, NULL, 'r' } };
@@ -341,9 +277,13 @@ static void parse(struct feed *f, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct feed f = { .alive = 100, .names = 50000, .step = 1000000, .first = 1, .cmdline_len = 1500 };
+	static struct feed f = {
+		.machines = { .alive = 100, .names = 50000, .first = 1, .cmdline_len = 1500 }, .step = 1000000,
+	};
+	struct machines *machines;
 	uint64_t begin;
 	char err[512];
+	int maker;
 
 	parse(&f, argc, argv);
 	if (!f.begin)
@@ -351,15 +291,24 @@ int main(int argc, char **argv)
 	f.time_ns = f.step;
 	f.options.ctx = &f;
 	f.options.describe = describe;
+	describe_manager(&f.manager);
 	f.b = bindings_new(on_change, &f);
-	if (!f.b || history_open(&f.h, &f.options, err, sizeof(err))) {
+	machines = machines_make(&f.machines, &maker);
+	if (!f.b || !machines) {
+		fprintf(stderr, "history_feed: out of memory\n");
+		return 1;
+	}
+	if (history_open(&f.h, &f.options, err, sizeof(err))) {
 		fprintf(stderr, "history_feed: %s\n", err);
 		return 1;
 	}
 	begin = now_ns(CLOCK_MONOTONIC);
-	run(&f);
+	run(&f, machines);
 	history_close(f.h);
-	print_result(&f, now_ns(CLOCK_MONOTONIC) - begin);
+	begin = now_ns(CLOCK_MONOTONIC) - begin;
+	kill(maker, SIGKILL);
+	waitpid(maker, NULL, 0);
+	print_result(&f, begin);
 	bindings_free(f.b);
 	return 0;
 }

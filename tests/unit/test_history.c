@@ -148,6 +148,22 @@ static struct history_reader *reader(struct box *box)
 	return r;
 }
 
+/* The only number that a query gives. */
+static int64_t number(const struct box *box, const char *text)
+{
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+	int64_t n;
+
+	assert_int_equal(sqlite3_open(box->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	n = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return n;
+}
+
 static void sql(struct box *box, const char *text)
 {
 	char *message = NULL;
@@ -331,6 +347,36 @@ static void test_round_trip(void **state)
 	assert_int_equal(history_each(history_own_reader(box->h), &query, compare, box), 0);
 	history_commit(box->h);
 	expect_ok(box);
+}
+
+/* Of each byte, at each place of a word of eight: kept as text where it is such, and read again as it was. */
+static void test_cmdline_bytes(void **state)
+{
+	static const uint8_t bytes[] = { 0x01, '\n', 0x1f, ' ', '!', '\\', '~', 0x7f, 0x80, 0xc3, 0xff };
+	struct box *box = *state;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		for (unsigned at = 0; at < 19; at++, n++) {
+			struct tw_event e = by(1000 + n, file_open(n + 1, 1000 + n, n + 1));
+			const char *text;
+			struct change c = { .event = EV_OPEN, .has = CH_TASK, .task = &e.task, .fd = -1, .time_ns = n + 1 };
+			struct process_info info = { .cmdline = box->cmdline, .cmdline_len = 20 };
+			struct event event = { .change = &c, .boot_id = BOOT, .realtime_ns = EPOCH + n, .process = &info };
+			struct event back;
+			char sql[160];
+
+			memset(box->cmdline, 'a', 20);
+			box->cmdline[at] = (char)bytes[i];
+			history_put(box->h, &event);
+			assert_int_equal(history_commit(box->h), 0);
+			assert_int_equal(history_event(history_own_reader(box->h), history_last(box->h), &back), 0);
+			assert_int_equal(history_cmdline(history_own_reader(box->h), &text), 20);
+			assert_memory_equal(text, box->cmdline, 20);
+			snprintf(sql, sizeof(sql), "SELECT typeof(cmdline) = 'text' FROM process WHERE pid = %u", 1000 + n);
+			assert_int_equal(number(box, sql), (bytes[i] >= ' ' && bytes[i] < 0x7f) || bytes[i] == '\n');
+		}
+	}
 }
 
 static void test_cmdline(void **state)
@@ -824,6 +870,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cmdline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cmdline_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_time, setup, teardown),
