@@ -113,7 +113,7 @@ void event_enrich(struct event_context *ctx, const struct change *c, struct even
 	event->boot_id = ctx->boot_id[0] ? ctx->boot_id : NULL;
 	event->source = c->event == EV_EXIST || (c->has & CH_SEED) ? "seed" : ctx->backend;
 	if (ctx->processes && c->task)
-		event->process = process_lookup(ctx->processes, c->task);
+		event->process = process_lookup_at(ctx->processes, c->task, c->time_ns);
 	name_machine(event);
 	label_all(ctx, c, event);
 	if (ctx->machines)

@@ -2,9 +2,22 @@
 /*
  * process.c - see process.h.
  *
- * Every look-up reads /proc afresh, for an exec changes what is there and
- * events are few. The cache is for processes that are gone by then: hence
- * direct-mapped, where a collision costs no more than an absent member.
+ * What /proc tells may change at any time: an exec changes everything, a
+ * manager moves a process to another control group, a program writes over its
+ * arguments. No look into /proc is about the moment of an event, but about a
+ * later one; the sooner after it, the better. So this is the rule of what may
+ * be used again: a reading that was begun when the event had happened already
+ * is better than any that could be made now. An event that happened after the
+ * last reading of its process needs a new one, however little later it was.
+ * And a reading is of use only to facts of the same comm, below.
+ *
+ * So one reading serves all events that are waiting when it is made. In a
+ * storm, when the events come faster than they are dealt with, these become
+ * many by themselves; when the reader keeps up, each event has its own.
+ *
+ * A process that is gone has what was read last. The cache is direct-mapped,
+ * and where all together is too much, slots are emptied in turn: that costs
+ * another reading, or of a process that is gone an absent member.
  */
 #include "process.h"
 
@@ -20,14 +33,17 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROCESS_SLOTS 4096
+#define PROCESS_BYTES (8 << 20)		/* of texts in all slots */
 #define USER_SLOTS 256
 
 struct process_slot {
 	uint32_t pid;		/* 0: free */
 	uint64_t start_ns;
+	uint64_t read_ns;	/* CLOCK_BOOTTIME when the last reading began */
 	char comm[TW_NAME_LEN];	/* that `exe`, `cmdline` and `vm` were read under */
 	char *exe;
 	char *cgroup;
@@ -49,6 +65,8 @@ struct process_cache {
 	char *proc;
 	long ticks;		/* USER_HZ: unit of starttime in /proc/PID/stat */
 	struct process_info info;
+	size_t bytes;		/* of texts in slots: slot_bytes() of all */
+	unsigned hand;		/* slot to be emptied next */
 	char cmdline[PROCESS_CMDLINE_MAX + 1];	/* of the last reading */
 	struct process_slot slots[PROCESS_SLOTS];
 	struct user_slot users[USER_SLOTS];
@@ -67,6 +85,9 @@ struct reading {
 	uint64_t start_ns;	/* rounded to clock ticks */
 };
 
+/* /proc/PID/cgroup: a line a hierarchy, of a dozen at most, each of at most PATH_MAX. Those that count are the first ones. */
+#define CGROUP_MAX 16384
+
 /* Ancestors of a machine's helper that are looked at. */
 #define MAX_ANCESTORS 8
 
@@ -83,6 +104,11 @@ struct process_cache *process_cache_new(const char *proc)
 		return NULL;
 	}
 	return cache;
+}
+
+static size_t slot_bytes(const struct process_slot *slot)
+{
+	return (slot->exe ? strlen(slot->exe) + 1 : 0) + (slot->cgroup ? strlen(slot->cgroup) + 1 : 0) + slot->cmdline_len;
 }
 
 static void slot_clear(struct process_slot *slot)
@@ -140,9 +166,14 @@ static size_t read_file(int dir, const char *path, char *buf, size_t size)
 	size_t len = 0;
 	ssize_t n = 1;
 
+	/* what these files tell comes whole where there is room: less is the end */
 	while (fd >= 0 && n > 0 && len < size) {
-		n = read(fd, buf + len, size - len);
+		size_t room = size - len;
+
+		n = read(fd, buf + len, room);
 		len += n > 0 ? (size_t)n : 0;
+		if ((size_t)n < room)
+			break;
 	}
 	if (fd >= 0)
 		close(fd);
@@ -182,30 +213,21 @@ static const char *cgroup_path(const char *line, const char *controllers)
  */
 static char *read_cgroup(int dir, bool *v1)
 {
-	char *line = NULL, *v2_path = NULL, *v1_path = NULL;
-	size_t size = 0;
-	FILE *file;
-	int fd;
+	char text[CGROUP_MAX + 1], *rest = text, *line, *v2_path = NULL, *v1_path = NULL;
 
-	fd = openat(dir, "cgroup", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!read_file(dir, "cgroup", text, CGROUP_MAX))
 		return NULL;
-	file = fdopen(fd, "r");
-	if (!file) {
-		close(fd);
-		return NULL;
-	}
-	while (getline(&line, &size, file) > 0) {
+	while ((line = strsep(&rest, "\n"))) {
 		const char *path;
 
-		line[strcspn(line, "\n")] = '\0';
+		/* a path may have been cut off */
+		if (!rest && line + strlen(line) == text + CGROUP_MAX)
+			break;
 		if (!strncmp(line, "0:", 2) && !v2_path && (path = cgroup_path(line, "")))
 			v2_path = strdup(path);
 		else if (!v1_path && (path = cgroup_path(line, "name=systemd")))
 			v1_path = strdup(path);
 	}
-	free(line);
-	fclose(file);
 	*v1 = !v2_path;
 	if (v2_path)
 		free(v1_path);
@@ -546,21 +568,40 @@ static void slot_program(struct process_cache *cache, struct process_slot *slot,
 	reading->exe = NULL;
 }
 
+static bool is_of(const struct process_slot *slot, const struct tw_task *task)
+{
+	return slot->pid && slot->pid == task->pid && slot->start_ns == task->start_ns;
+}
+
+static void make_room(struct process_cache *cache, const struct process_slot *but)
+{
+	for (unsigned n = 0; cache->bytes > PROCESS_BYTES && n < PROCESS_SLOTS; n++) {
+		struct process_slot *slot = &cache->slots[cache->hand++ % PROCESS_SLOTS];
+
+		if (slot == but)
+			continue;
+		cache->bytes -= slot_bytes(slot);
+		slot_clear(slot);
+	}
+}
+
 /*
  * Takes the reading over into the slot. An exe is believed only together
  * with the comm of the fact: another comm means that the process has passed
  * through exec since, and the exe is that of its next program.
  */
 static void slot_update(struct process_cache *cache, struct process_slot *slot, const struct tw_task *task,
-			struct reading *reading)
+			struct reading *reading, uint64_t read_ns)
 {
 	bool moved;
 
-	if (slot->pid != task->pid || slot->start_ns != task->start_ns) {
+	cache->bytes -= slot_bytes(slot);
+	if (!is_of(slot, task)) {
 		slot_clear(slot);
 		slot->pid = task->pid;
 		slot->start_ns = task->start_ns;
 	}
+	slot->read_ns = read_ns;
 	moved = reading->cgroup && differ(slot->cgroup, reading->cgroup);
 	if (!strncmp(reading->comm, task->comm, TW_NAME_LEN - 1))
 		slot_program(cache, slot, reading, moved);
@@ -568,6 +609,8 @@ static void slot_update(struct process_cache *cache, struct process_slot *slot, 
 		replace(&slot->cgroup, reading->cgroup);
 		reading->cgroup = NULL;
 	}
+	cache->bytes += slot_bytes(slot);
+	make_room(cache, slot);
 }
 
 static void tell_slot(struct process_info *info, const struct process_slot *slot)
@@ -583,11 +626,31 @@ static void tell_slot(struct process_info *info, const struct process_slot *slot
 	info->vm_start_ns = slot->vm_start_ns;
 }
 
-const struct process_info *process_lookup(struct process_cache *cache, const struct tw_task *task)
+/*
+ * See at the top. Without an exe there may be more to learn: a leader that has
+ * exited has none, the next event's thread may.
+ */
+static bool is_read(const struct process_slot *slot, const struct tw_task *task, uint64_t time_ns)
+{
+	return is_of(slot, task) && time_ns && time_ns <= slot->read_ns && slot->exe &&
+	       !strncmp(slot->comm, task->comm, TW_NAME_LEN - 1);
+}
+
+static void read_slot(struct process_cache *cache, struct process_slot *slot, const struct tw_task *task)
+{
+	struct timespec now = { 0 };
+	struct reading reading;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	if (!read_process(cache, task->pid, task->tid, &reading) && is_same(cache, &reading, task->start_ns))
+		slot_update(cache, slot, task, &reading, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+	end_reading(&reading);
+}
+
+const struct process_info *process_lookup_at(struct process_cache *cache, const struct tw_task *task, uint64_t time_ns)
 {
 	struct process_slot *slot = slot_of(cache, task);
 	struct process_info *info = &cache->info;
-	struct reading reading;
 
 	memset(info, 0, sizeof(*info));
 	info->pid = task->pid;
@@ -596,14 +659,16 @@ const struct process_info *process_lookup(struct process_cache *cache, const str
 	info->comm[sizeof(info->comm) - 1] = '\0';
 	info->user = process_user(cache, task->uid);
 
-	if (task->pid && task->start_ns) {
-		if (!read_process(cache, task->pid, task->tid, &reading) && is_same(cache, &reading, task->start_ns))
-			slot_update(cache, slot, task, &reading);
-		end_reading(&reading);
-	}
-	if (slot->pid && slot->pid == task->pid && slot->start_ns == task->start_ns)
+	if (task->pid && task->start_ns && !is_read(slot, task, time_ns))
+		read_slot(cache, slot, task);
+	if (is_of(slot, task))
 		tell_slot(info, slot);
 	return info;
+}
+
+const struct process_info *process_lookup(struct process_cache *cache, const struct tw_task *task)
+{
+	return process_lookup_at(cache, task, 0);
 }
 
 bool process_runs(const struct process_cache *cache, uint32_t pid, uint64_t start_ns)

@@ -55,6 +55,12 @@ void process_cache_free(struct process_cache *cache);
  */
 const struct process_info *process_lookup(struct process_cache *cache, const struct tw_task *task);
 
+/*
+ * Likewise, for something that happened at a moment (CLOCK_BOOTTIME; 0: not
+ * known): /proc is read only when it was not since then.
+ */
+const struct process_info *process_lookup_at(struct process_cache *cache, const struct tw_task *task, uint64_t time_ns);
+
 /* Does this process still run, as far as its start tells? A zombie does while it has threads. */
 bool process_runs(const struct process_cache *cache, uint32_t pid, uint64_t start_ns);
 

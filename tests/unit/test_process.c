@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../user/process.h"
@@ -222,6 +223,56 @@ static void test_exec(void **state)
 	expect(process_lookup(f->cache, &after), "/usr/bin/qemu", "/d");
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* What was read serves what had happened by then, of the same program; nothing that happened later. */
+static void test_read_once(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS), before = make_task("libvirtd", TICKS);
+	uint64_t early = now_ns(), late;
+
+	make_process(f, "qemu", 'S', TICKS, "/q", "0::/c\n");
+	expect(process_lookup_at(f->cache, &task, early), "/q", "/c");
+	late = now_ns();
+	make_process(f, "qemu", 'S', TICKS, "/r", "0::/d\n");
+	expect(process_lookup_at(f->cache, &task, early), "/q", "/c");
+	expect(process_lookup_at(f->cache, &task, early - 1), "/q", "/c");
+	/* moved, or passed through exec, since then */
+	expect(process_lookup_at(f->cache, &task, late), "/r", "/d");
+	make_process(f, "qemu", 'S', TICKS, "/s", "0::/e\n");
+	/* late was before the last reading, but nobody knows when this one was */
+	expect(process_lookup_at(f->cache, &task, late), "/r", "/d");
+	expect(process_lookup_at(f->cache, &task, 0), "/s", "/e");
+	/* another program's fact learns nothing from what was read of this one, but looks */
+	make_process(f, "libvirtd", 'S', TICKS, "/l", "0::/f\n");
+	expect(process_lookup_at(f->cache, &before, early), "/l", "/f");
+	/* a pid's next process */
+	task = make_task("qemu", TICKS + 500);
+	make_process(f, "qemu", 'S', TICKS + 500, "/t", "0::/g\n");
+	expect(process_lookup_at(f->cache, &task, early), "/t", "/g");
+}
+
+/* A reading in which something is missing is not the last word. */
+static void test_read_again(void **state)
+{
+	struct fixture *f = *state;
+	struct tw_task task = make_task("qemu", TICKS);
+	uint64_t early = now_ns();
+
+	expect(process_lookup_at(f->cache, &task, early), NULL, NULL);
+	make_process(f, "qemu", 'S', TICKS, NULL, "0::/c\n");
+	expect(process_lookup_at(f->cache, &task, early), NULL, "/c");
+	make_process(f, "qemu", 'S', TICKS, "/q", "0::/d\n");
+	expect(process_lookup_at(f->cache, &task, early), "/q", "/d");
+}
+
 /* Any process; argv with its NULs, ppid. */
 static void make_other(const struct fixture *f, unsigned pid, unsigned ppid, const char *comm, unsigned start,
 		       const char *exe, const char *argv, size_t len)
@@ -244,6 +295,30 @@ static void make_other(const struct fixture *f, unsigned pid, unsigned ppid, con
 	assert_int_equal(fclose(file), 0);
 }
 #define OTHER(f, pid, ppid, comm, start, exe, argv) make_other(f, pid, ppid, comm, start, exe, argv, sizeof(argv) - 1)
+
+/* Many with long command lines: most are remembered when they are gone, but not more than there is room for. */
+static void test_room(void **state)
+{
+	static char argv[PROCESS_CMDLINE_KEPT];
+	struct fixture *f = *state;
+	struct tw_task task = make_task("prog", TICKS);
+	unsigned known = 0, n = 2600;
+	char dir[128];
+
+	memset(argv, 'a', sizeof(argv));
+	for (unsigned i = 0; i < n; i++) {
+		make_other(f, PID, 1, "prog", TICKS + 100 * i, "/p", argv, sizeof(argv));
+		task.start_ns = START_NS(TICKS + 100 * i);
+		assert_int_equal(process_lookup(f->cache, &task)->cmdline_len, sizeof(argv));
+	}
+	snprintf(dir, sizeof(dir), "%s/%d", f->proc, PID);
+	remove_tree(dir);
+	for (unsigned i = 0; i < n; i++) {
+		task.start_ns = START_NS(TICKS + 100 * i);
+		known += process_lookup(f->cache, &task)->cmdline_len == sizeof(argv);
+	}
+	assert_in_range(known, 1200, (8 << 20) / sizeof(argv));
+}
 
 static void test_cmdline(void **state)
 {
@@ -519,6 +594,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_start_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cmdline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cmdline_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_machine_exec, setup, teardown),
