@@ -25,6 +25,7 @@ unit_bindings_soup := $(unit_bindings)
 unit_escape := escape
 unit_when := when escape
 unit_cursor := cursor
+unit_boot := boot
 unit_process := process $(VM_SOURCES)
 unit_vm := escape $(VM_SOURCES)
 unit_vm_track := vm_track table process names $(VM_SOURCES)

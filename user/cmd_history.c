@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "commands.h"
 #include "cursor.h"
 #include "diag.h"
@@ -137,31 +138,6 @@ static void narrow(struct history_query *query, uint64_t first, uint64_t last)
 		query->last = last;
 }
 
-/* As journalctl has it: "" and 0 the last one, -1 the one before, 1 the first; or an id. NULL: there is none. */
-static const struct history_boot *find_boot(const struct history_boot *boots, size_t n, const char *word)
-{
-	char *end;
-	long number = strtol(word, &end, 10);
-	char id[BOOT_ID_LEN + 1];
-	size_t len = 0;
-
-	if (!*end && labs(number) < 1000000) {
-		if (number > 0)
-			return (size_t)number <= n ? &boots[number - 1] : NULL;
-		return (size_t)-number < n ? &boots[n - 1 - (size_t)-number] : NULL;
-	}
-	for (size_t i = 0; i < n; i++) {
-		len = 0;
-		for (const char *at = boots[i].id; *at; at++)
-			if (*at != '-')
-				id[len++] = *at;
-		id[len] = '\0';
-		if (!strcasecmp(word, boots[i].id) || !strcasecmp(word, id))
-			return &boots[i];
-	}
-	return NULL;
-}
-
 static int choose_boot(struct run *r)
 {
 	const struct history_boot *boot;
@@ -174,7 +150,7 @@ static int choose_boot(struct run *r)
 	err = history_boots(r->reader, &boots, &n);
 	if (err)
 		return err;
-	boot = find_boot(boots, n, r->o.boot);
+	boot = boot_find(boots, n, r->o.boot);
 	err = boot ? 0 : -ESRCH;
 	if (!boot) {
 		warn_msg("no boot '%s' in %s; it has %zu", r->o.boot, r->o.db, n);

@@ -44,7 +44,7 @@ static const struct spec {
 	{ "lines", LONG_LINES, "[N]", OPT_HISTORY, "only the last N, +N: the first N (10)", 'n' },
 	{ "reverse", LONG_REVERSE, NULL, OPT_HISTORY, "newest first", 'r' },
 	{ "follow", 'f', NULL, OPT_HISTORY, "go on with what comes, after the last 10", 0 },
-	{ "boot", 'b', "[ID]", OPT_HISTORY, "only this boot; 0: the last, -1: the one before, 1: the first", 0 },
+	{ "boot", 'b', "[ID]", OPT_HISTORY, "only this boot: an id, 0: the last, -1: the one before, 1: the first, ID-1: before that one, all", 0 },
 	{ "after-cursor", LONG_AFTER_CURSOR, "CURSOR", OPT_HISTORY, "only what comes after what the cursor stands for", 0 },
 	{ "show-cursor", LONG_SHOW_CURSOR, NULL, OPT_HISTORY, "tell the cursor of the last event at the end", 0 },
 	{ "cursor-file", LONG_CURSOR_FILE, "FILE", OPT_HISTORY, "after the cursor in FILE, which then gets the new one", 0 },
@@ -399,7 +399,7 @@ static const struct spec *spec_of(unsigned takes, int code)
 	return NULL;
 }
 
-/* "-1", "+20", "0", "3c5d…", "all": no option and no operand. */
+/* "-1", "+20", "0", "3c5d…", "3c5d…+1", "all": no option and no operand. */
 static bool is_loose_value(const char *word)
 {
 	bool sign = *word == '-' || *word == '+';
@@ -409,7 +409,7 @@ static bool is_loose_value(const char *word)
 		return true;
 	if (!*rest || (sign && (*rest < '0' || *rest > '9')))
 		return false;
-	return strspn(rest, "0123456789abcdefABCDEF-") == strlen(rest);
+	return strspn(rest, "0123456789abcdefABCDEF+-") == strlen(rest);
 }
 
 /* A value that may be left out may also stand in the next word: as journalctl takes `-n 20` and `-b -1`. */

@@ -362,6 +362,30 @@ def other_boot(directory):
         device.end()
 
 
+def boots(directory):
+    """history -b tells one boot's events apart from another's"""
+    db = os.path.join(directory, "history.db")
+    subprocess.run([FEED, "--db", db, "--events", "100", "--alive", "10"], stdout=subprocess.DEVNULL, check=True,
+                   timeout=seconds(60))
+    Recorder(db).stop()
+    everything = events(db)
+    first, last = everything[0]["boot_id"], everything[-1]["boot_id"]
+    old = [e for e in everything if e["boot_id"] == first]
+    new = [e for e in everything if e["boot_id"] == last]
+    want(first != last and len(old) >= 100 and old + new == everything and new[0]["event"] == "gap", "two boots", new[:2])
+    for expected, words in ((old, ("1", "-1", first, first.replace("-", ""), last + "-1", last.replace("-", "") + "-1")),
+                            (new, ("", "0", "2", last, last + "+0", first + "+1")),
+                            (everything, ("all",)),
+                            ([], ("3", "-2", first + "-1", last + "+1", "12345678"))):
+        for word in words:
+            status, out, err = tapwatch("history", "--db", db, "-J", "-b", *([word] if word else []))
+            want([json.loads(line) for line in out.splitlines()] == expected, "-b %s" % word, status, err)
+            want(status == (0 if expected else 1) and bool(err) == (not expected), "-b %s" % word, status, err)
+    # where the boot before ended, and a time in both
+    want(events(db, "-b", "-1", "-r", "-n", "1") == old[-1:], "-b -1 -r -n 1")
+    want(not events(db, "-b", "0", "-U", "@%d" % (time.time() - 86400)), "-b 0 --until before it")
+
+
 def service(directory):
     """a service manager is told; SIGHUP does no harm; capabilities, privileges and system calls are given up"""
     db = os.path.join(directory, "history.db")
@@ -432,7 +456,7 @@ def anchors(directory):
     want(status == 1 and "BAD" in out, "a forged chain", status, out)
 
 
-TESTS = [kills, disk_full, retention, documented_queries, anchors, refusals, reconciles, other_boot, service]
+TESTS = [kills, disk_full, retention, documented_queries, anchors, refusals, reconciles, other_boot, boots, service]
 
 
 def main():
