@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -552,6 +553,8 @@ static int record_events(struct record *r)
 	}
 	ret = open_waits(r, &waits);
 	if (!ret) {
+		/* loading needs some MB, for a moment */
+		malloc_trim(0);
 		give_up_privileges(r);
 		notify_send(r->notify, "READY=1\nSTATUS=Recording");
 		ret = loop(r, &waits);

@@ -37,7 +37,7 @@
 #include <unistd.h>
 
 #define PROCESS_SLOTS 4096
-#define PROCESS_BYTES (8 << 20)		/* of texts in all slots */
+#define PROCESS_BYTES (4 << 20)		/* of texts in all slots */
 #define USER_SLOTS 256
 
 struct process_slot {

@@ -15,8 +15,9 @@
  * on a line whenever that grows, and what fails.
  *
  * At the end a JSON object: events, seconds, events a second, bytes, peak
- * memory, how long the longest call took, and the processor time of the
- * recorder, state machine included, and of the process that made the facts.
+ * memory, how long the longest call took, how long an event waited at most to be
+ * durable, and the processor time of the recorder, state machine included, and
+ * of the process that made the facts.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -48,6 +49,8 @@ struct feed {
 	uint64_t events, step, begin, paced;
 	bool report;
 	uint64_t told, time_ns, durable, lost, longest_ns;
+	uint64_t put_ns;		/* when the first event that is not durable yet was put; 0: all are */
+	uint64_t longest_wait_ns;	/* … to be durable */
 	uint64_t began;
 };
 
@@ -101,6 +104,18 @@ static void on_change(void *ctx, const struct change *c)
 	f->time_ns += f->step;
 }
 
+/* What was put last is durable as soon as all is. */
+static void note_wait(struct feed *f, uint64_t begin, uint64_t end)
+{
+	if (history_durable(f->h) < history_last(f->h)) {
+		f->put_ns = f->put_ns ? f->put_ns : begin;
+		return;
+	}
+	if (f->put_ns && end - f->put_ns > f->longest_wait_ns)
+		f->longest_wait_ns = end - f->put_ns;
+	f->put_ns = 0;
+}
+
 /* As one that the kernel reported at this moment. */
 static void apply(struct feed *f, struct tw_event *e)
 {
@@ -112,6 +127,7 @@ static void apply(struct feed *f, struct tw_event *e)
 	took = now_ns(CLOCK_MONOTONIC) - begin;
 	if (took > f->longest_ns)
 		f->longest_ns = took;
+	note_wait(f, begin, begin + took);
 }
 
 /* --- pace and failures, as cmd_record.c has them --- */
@@ -151,6 +167,7 @@ static void work(struct feed *f)
 	took = now_ns(CLOCK_MONOTONIC) - begin;
 	if (took > f->longest_ns)
 		f->longest_ns = took;
+	note_wait(f, begin, begin + took);
 	if (f->report && history_durable(f->h) != f->durable) {
 		f->durable = history_durable(f->h);
 		printf("durable %" PRIu64 "\n", f->durable);
@@ -244,9 +261,9 @@ static void print_result(const struct feed *f, uint64_t took)
 
 	getrusage(RUSAGE_SELF, &usage);
 	printf("{\"events\":%" PRIu64 ",\"seconds\":%.3f,\"rate\":%.0f,\"bytes\":%" PRIu64 ",\"peak_kib\":%ld,"
-	       "\"longest_ms\":%.1f,\"cpu_s\":%.2f,\"maker_cpu_s\":%.2f}\n",
+	       "\"longest_ms\":%.1f,\"longest_wait_ms\":%.1f,\"cpu_s\":%.2f,\"maker_cpu_s\":%.2f}\n",
 	       f->told, (double)took / 1e9, (double)f->told * 1e9 / (double)took, size_of(f->options.path, ""),
-	       usage.ru_maxrss, (double)f->longest_ns / 1e6, cpu_seconds(RUSAGE_SELF), cpu_seconds(RUSAGE_CHILDREN));
+	       usage.ru_maxrss, (double)f->longest_ns / 1e6, (double)f->longest_wait_ns / 1e6, cpu_seconds(RUSAGE_SELF), cpu_seconds(RUSAGE_CHILDREN));
 }
 
 static void parse(struct feed *f, int argc, char **argv)

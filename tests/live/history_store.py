@@ -401,7 +401,7 @@ def service(directory):
         dangerous = 1 << 1 | 1 << 7 | 1 << 6 | 1 << 16 | 1 << 0     # DAC_OVERRIDE, SETUID, SETGID, SYS_MODULE, CHOWN
         want(not int(status["CapPrm"], 16) & dangerous and not int(status["CapBnd"], 16) & dangerous, "capabilities",
              status["CapPrm"], status["CapBnd"])
-        want(int(status["VmHWM"].split()[0]) < 96 * 1024, "memory", status["VmHWM"])
+        want(int(status["VmRSS"].split()[0]) < 32 * 1024, "memory", status["VmRSS"])
         modes = {name: os.stat(os.path.join(directory, name)).st_mode & 0o777 for name in os.listdir(directory)}
         want(modes == {"history.db": 0o640, "history.db-wal": 0o640, "history.db-shm": 0o640, "history.db-lock": 0o600},
              "modes", modes)

@@ -302,7 +302,7 @@ static void test_room(void **state)
 	static char argv[PROCESS_CMDLINE_KEPT];
 	struct fixture *f = *state;
 	struct tw_task task = make_task("prog", TICKS);
-	unsigned known = 0, n = 2600;
+	unsigned known = 0, n = 1400;
 	char dir[128];
 
 	memset(argv, 'a', sizeof(argv));
@@ -317,7 +317,7 @@ static void test_room(void **state)
 		task.start_ns = START_NS(TICKS + 100 * i);
 		known += process_lookup(f->cache, &task)->cmdline_len == sizeof(argv);
 	}
-	assert_in_range(known, 1200, (8 << 20) / sizeof(argv));
+	assert_in_range(known, 600, (4 << 20) / sizeof(argv));
 }
 
 static void test_cmdline(void **state)
