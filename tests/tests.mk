@@ -40,6 +40,7 @@ unit_netns := netns
 unit_proc_scan := proc_scan inject netns
 unit_labels := labels netns
 unit_rows := rows labels filter $(unit_bindings) escape $(EVENT_SOURCES)
+unit_reconcile := reconcile rows labels $(unit_bindings) escape $(EVENT_SOURCES)
 unit_replay := replay rows labels $(unit_bindings) escape $(EVENT_SOURCES)
 unit_fields := fields out_table rows labels out_json $(unit_bindings) escape $(EVENT_SOURCES)
 HISTORY_SOURCES := $(patsubst user/%.c,%,$(wildcard user/history_*.c))
