@@ -63,24 +63,36 @@ void recent_forget(struct history *h)
 	memset(h->recent->process, 0, sizeof(h->recent->process));
 }
 
-/* Its slot, or the one of a pair that was not used last: there are always two to choose from. */
-static struct recent_process *process_slot(const struct history *h, const struct tw_task *task)
+/* Slots come in pairs, the one that was used last first. False: the task has none of the two. */
+static bool process_pair(const struct history *h, const struct tw_task *task, struct recent_process **two)
 {
 	uint64_t key[2] = { task->start_ns, task->pid };
 	struct digest digest = dict_digest(h, key, sizeof(key));
-	struct recent_process *two = &h->recent->process[digest.a % PROCESS_SLOTS & ~1ULL], swap = two[0];
+	struct recent_process swap;
 
-	if (two[0].pid != task->pid || two[0].start_ns != task->start_ns) {
-		two[0] = two[1];
-		two[1] = swap;
+	*two = &h->recent->process[digest.a % PROCESS_SLOTS & ~1ULL];
+	for (int i = 0; i < 2; i++) {
+		if ((*two)[i].pid != task->pid || (*two)[i].start_ns != task->start_ns)
+			continue;
+		if (i) {
+			swap = (*two)[0];
+			(*two)[0] = (*two)[1];
+			(*two)[1] = swap;
+		}
+		return true;
 	}
-	return &two[0];
+	return false;
 }
 
 void recent_process(struct history *h, const struct tw_task *task, int64_t id)
 {
-	if (id && !h->stuck)
-		*process_slot(h, task) = (struct recent_process){ task->start_ns, task->pid, h->recent->segment, id };
+	struct recent_process *two;
+
+	if (!id || h->stuck)
+		return;
+	if (!process_pair(h, task, &two))
+		two[1] = two[0];
+	two[0] = (struct recent_process){ task->start_ns, task->pid, h->recent->segment, id };
 }
 
 void recent_netns(struct history *h, uint32_t inode, const char *label)
@@ -145,10 +157,10 @@ static struct value copy(struct history *h, enum table_id table, int64_t id)
 
 static struct value encode_holder(struct history *h, const struct tw_task *task)
 {
-	struct recent_process *slot = process_slot(h, task);
+	struct recent_process *slot;
 	struct value process;
 
-	if (slot->segment && slot->pid == task->pid && slot->start_ns == task->start_ns) {
+	if (process_pair(h, task, &slot) && slot->segment) {
 		if (slot->segment != h->recent->segment)
 			slot->id = copy(h, T_PROCESS, slot->id).number;
 		slot->segment = h->recent->segment;

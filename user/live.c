@@ -30,6 +30,8 @@ struct live {
 	void *ctx;
 	int epoll, timer;
 	uint64_t lost_told;		/* of tracer_lost() */
+	uint64_t sure_ns;		/* up to then nothing was lost since the last resync */
+	bool lossy;			/* `lost` was told, no resync yet */
 	uint64_t resynced_ns, holders_ns;
 	uint64_t skipped, skipped_ns;	/* of tracer_skipped(), and when it was asked */
 	uint64_t wake_ns;		/* the timer is set to; 0: not set */
@@ -159,11 +161,54 @@ static void look_who_holds(struct live *l, uint64_t now)
 
 /* --- facts on their way in --- */
 
+static void tell_count(struct live *l, enum event_kind event, uint64_t count, uint64_t time_ns)
+{
+	struct change change = {
+		.event = event,
+		.has = CH_COUNT,
+		.time_ns = time_ns,
+		.fd = -1,
+		.count = count,
+	};
+
+	bindings_tell(l->b, &change);
+}
+
+static void tell_lost(struct live *l, uint64_t count)
+{
+	tell_count(l, EV_LOST, count, l->sure_ns);
+	l->lossy = true;
+	l->resync = true;
+	l->quiet_resync = false;
+}
+
+/*
+ * Facts that found no room in the ring: say so at once, look afresh soon. When
+ * they were lost is not known, but since when they may have been: from then on
+ * all is in doubt until the resync, also what facts tell that had found room
+ * before. So the first `lost` is dated then, and told before what is younger.
+ */
+static void notice_loss(struct live *l)
+{
+	uint64_t lost = tracer_lost(l->t);
+
+	if (lost == l->lost_told)
+		return;
+	tell_lost(l, lost - l->lost_told);
+	l->stats.lost += lost - l->lost_told;
+	l->lost_told = lost;
+}
+
 static int on_fact(void *ctx, const struct tw_event *fact)
 {
 	struct live *l = ctx;
 	int err;
 
+	/* more that is lost meanwhile is told when all is read */
+	if (!l->lossy)
+		notice_loss(l);
+	if (!l->lossy && fact->time_ns > l->sure_ns)
+		l->sure_ns = fact->time_ns;
 	l->stats.facts++;
 	if (fact->type == TW_MODULE) {
 		l->reload = true;
@@ -178,33 +223,6 @@ static int on_fact(void *ctx, const struct tw_event *fact)
 	else if (err && !l->error)
 		l->error = err;
 	return 0;
-}
-
-static void tell_count(struct live *l, enum event_kind event, uint64_t count)
-{
-	struct change change = {
-		.event = event,
-		.has = CH_COUNT,
-		.time_ns = rtnl_boottime(),
-		.fd = -1,
-		.count = count,
-	};
-
-	bindings_tell(l->b, &change);
-}
-
-/* Facts that found no room in the ring: say so at once, look afresh soon. */
-static void notice_loss(struct live *l)
-{
-	uint64_t lost = tracer_lost(l->t);
-
-	if (lost == l->lost_told)
-		return;
-	tell_count(l, EV_LOST, lost - l->lost_told);
-	l->stats.lost += lost - l->lost_told;
-	l->lost_told = lost;
-	l->resync = true;
-	l->quiet_resync = false;
 }
 
 /* Wakes us then, or earlier if that was asked for before. */
@@ -232,14 +250,17 @@ static int resync(struct live *l)
 		wake_at(l, l->resynced_ns + RESYNC_PAUSE_NS);
 		return 0;
 	}
+	notice_loss(l);
 	l->resync = false;
+	l->lossy = false;
+	l->sure_ns = now;
 	l->resynced_ns = now;
 	l->stats.resyncs++;
 	told = l->quiet_resync ? seed_review(l->t, l->b, SCAN_RESYNC, drain, l) : seed_all(l->t, l->b, SCAN_RESYNC);
 	if (told < 0)
 		return told;
 	if (told || !l->quiet_resync)
-		tell_count(l, EV_RESYNC, (uint64_t)told);
+		tell_count(l, EV_RESYNC, (uint64_t)told, rtnl_boottime());
 	l->quiet_resync = false;
 	return 0;
 }
@@ -247,12 +268,11 @@ static int resync(struct live *l)
 /* What the hooks and rtnetlink have told by now. */
 static int take_facts(struct live *l)
 {
+	uint64_t now = rtnl_boottime();
 	int err = l->tp ? tp_collect(l->tp) : 0;
 
 	if (err == -ENOBUFS) {
-		tell_count(l, EV_LOST, 1); /* how many, the kernel does not say */
-		l->resync = true;
-		l->quiet_resync = false;
+		tell_lost(l, 1); /* how many, the kernel does not say */
 		err = 0;
 	}
 	if (!err)
@@ -262,6 +282,8 @@ static int take_facts(struct live *l)
 	if (err < 0)
 		return err;
 	notice_loss(l);
+	if (!l->lossy && now > l->sure_ns)
+		l->sure_ns = now;
 	return l->error;
 }
 
@@ -450,6 +472,7 @@ static int open_parts(struct live *l, char *err, size_t errsize)
 	ret = tracer_open(&l->t, &options, err, errsize);
 	if (ret)
 		return ret;
+	l->sure_ns = rtnl_boottime();
 	if (tracer_backend(l->t) == BACKEND_TRACEPOINT) {
 		bindings_late_closes(l->b);
 		ret = tp_new(&l->tp, l->t, l->b);

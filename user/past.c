@@ -95,7 +95,7 @@ static void doubt_loss(struct asked *a, uint64_t since_ns, uint64_t until_ns, ui
 	a->doubt->since_ns = since_ns;
 	a->doubt->until_ns = until_ns;
 	snprintf(a->doubt->text, sizeof(a->doubt->text),
-		 "%sevents were lost at %s, and the state had not been read afresh yet", many, since);
+		 "%sevents were lost after %s, and the state had not been read afresh yet", many, since);
 }
 
 static void doubt_gap(struct asked *a, const struct event *gap)

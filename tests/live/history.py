@@ -18,7 +18,8 @@ from tw import Failure, Settings, seconds
 
 class Recorder:
     """A running `tapwatch record` on a database of its own."""
-    def __init__(self, *args, db=None):
+    def __init__(self, *args, db=None, env=None):
+        self.env = env or {}
         self.made = None if db else tempfile.mkdtemp(prefix="tapwatch-history.")
         self.db = db or os.path.join(self.made, "history.db")
         self.args = args
@@ -32,7 +33,7 @@ class Recorder:
             self.process = subprocess.Popen(
                 [Settings.tapwatch, "record", "--db", self.db, "--backend", Settings.backend, *self.args],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                env=dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify")))
+                env=dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify"), **self.env))
             try:
                 while b"READY=1" not in ready.recv(4096):
                     pass
@@ -294,6 +295,36 @@ def uncertain(s):
         want(r.at(dead)["uncertain"]["reason"] == "gap", "after the kill")
 
 
+def lossy(s):
+    """what was lost while the recorder was held up makes all of that time uncertain, not only what follows"""
+    with Recorder(env={"TAPWATCH_RING_BYTES": "4096"}) as r:
+        f, name = s.fixture(), s.ifname("a")
+        f.open("x")
+        f.setiff("x", name, "tap")
+        r.wait(lambda events: any(e["event"] == "attach" for e in events), "-i", name)
+        r.process.send_signal(signal.SIGSTOP)
+        stopped = now()
+        f.do("storm 300")
+        f.close("x")
+        between = now()
+        # what happens after the ring has room again stands behind it
+        threading.Timer(0.1, r.process.send_signal, (signal.SIGCONT,)).start()
+        f.do("storm 300")
+        f.open("x")
+        f.setiff("x", name, "tap")
+        r.wait(lambda events: any(e["event"] == "resync" and e["time"] > told_at(between) for e in events), "-e", "resync")
+        doubt = r.at(between).get("uncertain")
+        want(doubt and doubt["reason"] == "lost", "certain of what was lost", doubt, r.ask("-e", "lost,resync"))
+        want(doubt["since"] <= told_at(stopped) and told_at(between) <= doubt.get("until", ""), "the time of doubt",
+             doubt, told_at(stopped), told_at(between))
+
+
+def told_at(moment):
+    """As JSON has it, to the hundredth, and one more for the clock's error."""
+    moment += 0.01
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(moment)) + "%02d" % (moment % 1 * 100)
+
+
 def readers(s):
     """a group may read it, also while it is written and afterwards; others are refused with a reason"""
     user = pwd.getpwnam("nobody")
@@ -345,4 +376,4 @@ def refusals(s):
         raise Failure("\n".join(wrong))
 
 
-OWN_SCENARIOS = [same_as_watch, selection, cursors, following, moments, uncertain, readers, refusals]
+OWN_SCENARIOS = [same_as_watch, selection, cursors, following, moments, uncertain, lossy, readers, refusals]
