@@ -29,7 +29,7 @@
 
 #define BATCH_EVENTS	16384			/* more are committed at once: bounds the log and what a failure takes */
 #define PAGE 8192
-#define CHECKPOINT_PAGES 600		/* 5 MB of log: what is copied at once is not waited for long */
+#define CHECKPOINT_PAGES 1000		/* 8 MB of log: what is copied at once is not waited for long */
 #define HEARTBEAT_NS	(HISTORY_HEARTBEAT_S * NSEC_PER_SEC)
 #define RETRY_NS	NSEC_PER_SEC
 #define ROOM_TO_RESUME	(4 << 20)		/* bytes free before a full disk is tried again */
