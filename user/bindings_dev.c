@@ -453,6 +453,21 @@ static bool listed(const struct dev_node *d, uint64_t gen)
 }
 
 /*
+ * A close is told at its beginning, when the queue is still in the list: it is
+ * none any more for whoever hears of both, and nothing tells the number again
+ * just because that queue has left.
+ */
+static uint32_t living_queues(const struct cx *cx, const struct dev_node *d)
+{
+	uint32_t n = cx->fact->dev.queues;
+
+	for (uint32_t i = 0; i < d->slice_len; i++)
+		if (n && gone_has(cx->b, GONE_FILE, d->dev.slice[i], 0, 0, cx->time_ns))
+			n--;
+	return n;
+}
+
+/*
  * An enabled queue that left the list was detached, or its file is being
  * closed: then its release tells more. Where the hook on close is off, a file
  * that is still held tells that it was not closed.
@@ -636,6 +651,7 @@ int apply_dev(struct cx *cx)
 	const struct tw_event *fact = cx->fact;
 	enum slices slices;
 	uint32_t has = fact->has;
+	struct tw_dev news = fact->dev;
 	struct place place;
 	struct dev_node *d;
 	int err = 0;
@@ -674,11 +690,13 @@ int apply_dev(struct cx *cx)
 	 */
 	if (d->ioctl_tun && !fact->dev.gen)
 		has &= ~(uint32_t)TW_HAS_TUN;
+	if (slices == SLICES_ALL)
+		news.queues = living_queues(cx, d);
 	/* a file that makes the device is told before anything else of it */
 	if (fact->dev.op == TW_DEV_NEW && slices == SLICES_ALL)
 		err = diff_queues(cx, d);
 	if (!stale(cx->time_ns, d->dev.seen_ns))
-		dev_diff(cx, d, &fact->dev, has);
+		dev_diff(cx, d, &news, has);
 	if (fact->dev.op != TW_DEV_NEW && slices == SLICES_ALL)
 		err = diff_queues(cx, d);
 	return err;

@@ -368,8 +368,9 @@ static void test_eight_queues_some_closed(void **state)
 	/* another process renames it just before the closing one gets rtnl: the list still has file 3 */
 	APPLY(r, fd_close(100, 100, 7, 3), file_release(101, 100, 3));
 	strcpy(d.ifname, "x");
-	APPLY(r, by(300, slice_of(dev(102, TW_DEV_STATE, d), 8, 0, gens)),
-	      in_close(3, by(100, queues(dev(103, TW_DEV_STATE, d), 1, 2, 8, 4, 5, 6, 7))));
+	APPLY(r, by(300, slice_of(dev(102, TW_DEV_STATE, d), 8, 0, gens)));
+	assert_int_equal(bindings_device(r->b, 1, 3)->d.queues, 7);
+	APPLY(r, in_close(3, by(100, queues(dev(103, TW_DEV_STATE, d), 1, 2, 8, 4, 5, 6, 7))));
 	EXPECT(r, "drop d1 f3 fd=7 pid=100 tap0@1#3 how=close", "release d1 f3 pid=100 tap0@1#3",
 	       "rename d1 pid=300 x@1#3 old.ifname=tap0");
 	assert_int_equal(bindings_device(r->b, 1, 3)->d.queues, 7);
