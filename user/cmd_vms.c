@@ -40,11 +40,6 @@ static const char help[] =
 /* ---- rows of machines: one for each interface ---- */
 
 /* The machine's own process; of the past only the holder is known. */
-static uint32_t machine_pid(const struct row *row)
-{
-	return row->vm_pid ? row->vm_pid : row->task.pid;
-}
-
 static int compare_text(const char *a, const char *b)
 {
 	return strverscmp(a ? a : "", b ? b : "");
@@ -62,7 +57,7 @@ static int by_machine(const void *a, const void *b)
 	int ret = compare_text(x->vm_name, y->vm_name);
 
 	if (!ret)
-		ret = compare_number(machine_pid(x), machine_pid(y));
+		ret = compare_number(row_machine_pid(x), row_machine_pid(y));
 	if (!ret)
 		ret = compare_number(x->dev.netns, y->dev.netns);
 	if (!ret)
@@ -70,13 +65,13 @@ static int by_machine(const void *a, const void *b)
 	if (!ret)
 		ret = compare_number(x->device_id, y->device_id);
 	if (!ret)
-		ret = (y->task.pid == machine_pid(y)) - (x->task.pid == machine_pid(x));
+		ret = (y->task.pid == row_machine_pid(y)) - (x->task.pid == row_machine_pid(x));
 	return ret ? ret : x->fd < y->fd ? -1 : x->fd > y->fd;
 }
 
 static bool same_machine(const struct row *x, const struct row *y)
 {
-	return machine_pid(x) == machine_pid(y);
+	return row_machine_pid(x) == row_machine_pid(y);
 }
 
 static bool same_interface(const struct row *x, const struct row *y)
@@ -163,8 +158,8 @@ static struct json_object *machine_json(const struct row *row, size_t len)
 	int err = object && interfaces ? 0 : -ENOMEM;
 
 	if (!err)
-		err = hang_in(object, "pid", json_object_new_int64(machine_pid(row)));
-	if (!err && row->task.pid != machine_pid(row))
+		err = hang_in(object, "pid", json_object_new_int64(row_machine_pid(row)));
+	if (!err && row->task.pid != row_machine_pid(row))
 		err = hang_in(object, "holder_pid", json_object_new_int64(row->task.pid));
 	for (size_t i = 0; i < sizeof(machine_members) / sizeof(machine_members[0]) && !err; i++)
 		err = put_member(object, machine_members[i].key, machine_members[i].field, row);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bindings.h"
 #include "process.h"
@@ -128,5 +129,26 @@ const char *event_state(const struct event *event);
  * would appear. 0 unknown. `*label` gets its name or NULL (may be NULL).
  */
 uint32_t event_netns(const struct event *event, const char **label);
+
+/* The process of the machine that an event is about, as far as it tells: its pid and start in ns of boot time; 0 unknown. */
+static inline uint32_t event_machine_pid(const struct event *event)
+{
+	if (event->process && event->process->vm_pid)
+		return event->process->vm_pid;
+	return event->change->task ? event->change->task->pid : 0;
+}
+
+static inline uint64_t event_machine_start(const struct event *event)
+{
+	if (event->process && event->process->vm_start_ns)
+		return event->process->vm_start_ns;
+	return event->change->task ? event->change->task->start_ns : 0;
+}
+
+/* Unknown (NULL) is the same as unknown only. */
+static inline bool event_same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
 
 #endif /* TW_EVENT_H */

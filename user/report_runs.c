@@ -47,29 +47,10 @@ struct runs {
 
 /* ---- starts ---- */
 
-static uint32_t machine_pid(const struct event *event)
-{
-	if (event->process && event->process->vm_pid)
-		return event->process->vm_pid;
-	return event->change->task ? event->change->task->pid : 0;
-}
-
-static uint64_t machine_start(const struct event *event)
-{
-	if (event->process && event->process->vm_start_ns)
-		return event->process->vm_start_ns;
-	return event->change->task ? event->change->task->start_ns : 0;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
 static bool same_machine(const struct run *run, const struct event *event)
 {
-	return same_text(run->story.name, event->vm_name) && same_text(run->story.uuid, event->vm_uuid) &&
-	       same_text(run->story.type, event->vm_type) && (!event->boot_id || !strcmp(event->boot_id, run->boot_id));
+	return event_same_text(run->story.name, event->vm_name) && event_same_text(run->story.uuid, event->vm_uuid) &&
+	       event_same_text(run->story.type, event->vm_type) && (!event->boot_id || !strcmp(event->boot_id, run->boot_id));
 }
 
 static char *copy(const char *text, int *err)
@@ -100,7 +81,7 @@ static int on_start(void *ctx, const struct event *event)
 	run->story = (struct story){
 		.type = copy(event->vm_type, &runs->err), .name = copy(event->vm_name, &runs->err),
 		.uuid = copy(event->vm_uuid, &runs->err), .manager = copy(event->vm_manager, &runs->err),
-		.pid = machine_pid(event), .process_start_ns = machine_start(event), .start_seq = event->seq,
+		.pid = event_machine_pid(event), .process_start_ns = event_machine_start(event), .start_seq = event->seq,
 		.start_realtime_ns = event->realtime_ns, .start_boottime_ns = event->change->time_ns,
 	};
 	snprintf(run->boot_id, sizeof(run->boot_id), "%s", event->boot_id ? event->boot_id : "");

@@ -54,6 +54,12 @@ struct row {
 	int64_t start_realtime_ns;	/* when the holder started, CLOCK_REALTIME; 0 unknown */
 };
 
+/* The process of the machine that it belongs to, or its own. */
+static inline uint32_t row_machine_pid(const struct row *row)
+{
+	return row->vm_pid ? row->vm_pid : row->task.pid;
+}
+
 struct rows {
 	struct row *row;
 	size_t len;

@@ -126,14 +126,9 @@ static uint64_t held_since(struct json_object *story, const struct row *row)
 	return got && !text_of(got, "source") ? story_time(got) : 0;
 }
 
-static uint32_t machine_pid(const struct row *row)
-{
-	return row->vm_pid ? row->vm_pid : row->task.pid;
-}
-
 static int by_machine(const void *a, const void *b)
 {
-	uint32_t x = machine_pid(*(struct row *const *)a), y = machine_pid(*(struct row *const *)b);
+	uint32_t x = row_machine_pid(*(struct row *const *)a), y = row_machine_pid(*(struct row *const *)b);
 
 	return x < y ? -1 : x > y;
 }

@@ -38,11 +38,6 @@ static bool matches(const struct row *row, const char *pattern)
 				(row->vm_uuid && !fnmatch(pattern, row->vm_uuid, 0)));
 }
 
-static uint32_t machine_pid(const struct row *row)
-{
-	return row->vm_pid ? row->vm_pid : row->task.pid;
-}
-
 /* Keeps the rows of one machine. */
 static void keep_machine(struct rows *rows, const char *pattern)
 {
@@ -53,9 +48,9 @@ static void keep_machine(struct rows *rows, const char *pattern)
 	for (size_t i = 0; i < rows->len; i++)
 		if (matches(&rows->row[i], pattern) && (!last || rows->row[i].task.start_ns > last->task.start_ns))
 			last = &rows->row[i];
-	pid = last ? machine_pid(last) : 0;
+	pid = last ? row_machine_pid(last) : 0;
 	for (size_t i = 0; last && i < rows->len; i++)
-		if (rows->row[i].vm_type && machine_pid(&rows->row[i]) == pid)
+		if (rows->row[i].vm_type && row_machine_pid(&rows->row[i]) == pid)
 			rows->row[n++] = rows->row[i];
 	rows->len = n;
 }
@@ -148,7 +143,7 @@ static void print_text(const struct live_vm *vm, const char *why)
 	show(", ", "vm_manager", row, "");
 	if (row->vm_name)
 		show(", ", "vm_uuid", row, "");
-	printf("), pid %u, running\n  %s: this is what running tapwatches saw of its files%s\n", machine_pid(row), why,
+	printf("), pid %u, running\n  %s: this is what running tapwatches saw of its files%s\n", row_machine_pid(row), why,
 	       vm->untold ? ", which is not all" : "");
 	for (size_t i = 0; i < vm->n_steps; i++) {
 		if (!started && vm->steps[i].time_ns >= start) {
@@ -248,7 +243,7 @@ static int print_json(const struct live_vm *vm)
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && !err; i++)
 		err = put_field(object, members[i].key, members[i].field, vm->rows.row);
 	if (!err)
-		err = put(object, "pid", json_object_new_int64(machine_pid(vm->rows.row)));
+		err = put(object, "pid", json_object_new_int64(row_machine_pid(vm->rows.row)));
 	if (!err)
 		err = put(object, "running", json_object_new_boolean(true));
 	if (!err)

@@ -138,21 +138,6 @@ void vm_stats_free(struct vm_stats *s)
 
 /* ---- events ---- */
 
-/* The machine's own process, as far as the event tells. */
-static uint32_t machine_pid(const struct event *event)
-{
-	if (event->process && event->process->vm_pid)
-		return event->process->vm_pid;
-	return event->change->task ? event->change->task->pid : 0;
-}
-
-static uint64_t machine_start(const struct event *event)
-{
-	if (event->process && event->process->vm_start_ns)
-		return event->process->vm_start_ns;
-	return event->change->task ? event->change->task->start_ns : 0;
-}
-
 static int copy(char **to, const char *text)
 {
 	*to = text ? strdup(text) : NULL;
@@ -185,8 +170,8 @@ static struct open_start *begin(struct vm_stats *s, const struct event *event)
 		return NULL;
 	}
 	o->index = s->len - 1;
-	o->pid = start->pid = machine_pid(event);
-	o->start_ns = start->at[MS_PROCESS] = machine_start(event);
+	o->pid = start->pid = event_machine_pid(event);
+	o->start_ns = start->at[MS_PROCESS] = event_machine_start(event);
 	table_add(&s->processes, &o->by_process, hash_words(o->pid, 0, 0));
 	start->seq = event->seq;
 	start->realtime_ns = event->realtime_ns;
@@ -232,7 +217,7 @@ static void take_earlier(struct vm_begin *start, const struct event *event)
 
 static int on_start(struct vm_stats *s, const struct event *event, bool wanted)
 {
-	struct open_start *o = of_process(s, machine_pid(event), machine_start(event));
+	struct open_start *o = of_process(s, event_machine_pid(event), event_machine_start(event));
 	struct vm_begin *start;
 
 	if (!o && (!wanted || !in_time(s, event)))
@@ -258,9 +243,9 @@ static int on_refused(struct vm_stats *s, const struct event *event, bool wanted
 	struct vm_begin *start;
 
 	/* Cloud Hypervisor asks for what an fd has already, on purpose */
-	if (!event->vm_type || !machine_pid(event) || !(c->has & CH_ERRNO) || c->error == EEXIST)
+	if (!event->vm_type || !event_machine_pid(event) || !(c->has & CH_ERRNO) || c->error == EEXIST)
 		return 0;
-	o = of_process(s, machine_pid(event), machine_start(event));
+	o = of_process(s, event_machine_pid(event), event_machine_start(event));
 	if (!o && (!wanted || !in_time(s, event)))
 		return 0;
 	if (!o)
@@ -283,7 +268,7 @@ static int on_refused(struct vm_stats *s, const struct event *event, bool wanted
 static void on_attach(struct vm_stats *s, const struct event *event)
 {
 	const struct change *c = event->change;
-	struct open_start *o = c->task ? of_process(s, machine_pid(event), machine_start(event)) : NULL;
+	struct open_start *o = c->task ? of_process(s, event_machine_pid(event), event_machine_start(event)) : NULL;
 	struct vm_begin *start = o ? &s->starts[o->index] : NULL;
 
 	if (start && start->error && c->dev && !strncmp(start->requested, c->dev->d.ifname, TW_NAME_LEN))
@@ -292,7 +277,7 @@ static void on_attach(struct vm_stats *s, const struct event *event)
 
 static void on_stop(struct vm_stats *s, const struct event *event)
 {
-	struct open_start *o = of_process(s, machine_pid(event), machine_start(event));
+	struct open_start *o = of_process(s, event_machine_pid(event), event_machine_start(event));
 	struct vm_begin *start = o ? &s->starts[o->index] : NULL;
 	uint64_t since, now = event->change->time_ns;
 

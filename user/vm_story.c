@@ -43,21 +43,6 @@ static bool matches(const char *pattern, const struct event *event)
 	       (event->vm_uuid && !fnmatch(pattern, event->vm_uuid, 0));
 }
 
-/* The machine's own process, as far as the event tells. */
-static uint32_t machine_pid(const struct event *event)
-{
-	if (event->process && event->process->vm_pid)
-		return event->process->vm_pid;
-	return event->change->task ? event->change->task->pid : 0;
-}
-
-static uint64_t machine_start(const struct event *event)
-{
-	if (event->process && event->process->vm_start_ns)
-		return event->process->vm_start_ns;
-	return event->change->task ? event->change->task->start_ns : 0;
-}
-
 static int keep(char **to, const char *text)
 {
 	free(*to);
@@ -76,8 +61,8 @@ static int begin(struct search *s, const struct event *event)
 		err = keep(&story->uuid, event->vm_uuid);
 	if (!err)
 		err = keep(&story->manager, event->vm_manager);
-	story->pid = machine_pid(event);
-	story->process_start_ns = machine_start(event);
+	story->pid = event_machine_pid(event);
+	story->process_start_ns = event_machine_start(event);
 	story->start_realtime_ns = event->realtime_ns;
 	story->start_boottime_ns = event->change->time_ns;
 	memset(s->boot_id, 0, sizeof(s->boot_id));
@@ -101,7 +86,7 @@ static int on_search(void *ctx, const struct event *event)
 		s->stop.seq = event->seq;
 		s->stop.realtime_ns = event->realtime_ns;
 		s->stop.boottime_ns = event->change->time_ns;
-		s->stop.pid = machine_pid(event);
+		s->stop.pid = event_machine_pid(event);
 		return 0;
 	}
 	s->err = begin(s, event);
@@ -139,16 +124,11 @@ static bool same_boot(const struct search *s, const struct event *event)
 	return !event->boot_id || !s->boot_id[0] || !strcmp(event->boot_id, s->boot_id);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
 /* Does it name this run of this machine, rather than one before or another of that name? */
 static bool names(const struct search *s, const struct event *event)
 {
-	if (!same_boot(s, event) || !same_text(s->story->name, event->vm_name) ||
-	    !same_text(s->story->uuid, event->vm_uuid))
+	if (!same_boot(s, event) || !event_same_text(s->story->name, event->vm_name) ||
+	    !event_same_text(s->story->uuid, event->vm_uuid))
 		return false;
 	if (event->process && event->process->vm_pid)
 		return event->process->vm_pid == s->story->pid;
