@@ -41,6 +41,11 @@ class Pairing:
             return "%s %s is %s, but was %s" % (self.what, b, a, self.here[b])
         return None
 
+    def copy(self):
+        other = Pairing(self.what)
+        other.there, other.here = dict(self.there), dict(self.here)
+        return other
+
 
 # ---- replay -------------------------------------------------------------------
 
