@@ -303,6 +303,11 @@ static __always_inline __u8 dev_kind(const struct net_device *dev)
 	return TW_KIND_UNKNOWN;
 }
 
+/* enum of net_device.reg_state, include/linux/netdevice.h */
+#define REG_UNINITIALIZED 0
+#define REG_REGISTERED 1
+#define REG_UNREGISTERING 2
+
 static __always_inline __u64 dev_gen(const struct net_device *dev)
 {
 	__u64 key = (__u64)dev;
@@ -317,6 +322,27 @@ static __always_inline __u64 dev_gen(const struct net_device *dev)
 	bpf_map_update_elem(&devs, &key, &entry, BPF_NOEXIST);
 	known = bpf_map_lookup_elem(&devs, &key);
 	return known ? known->gen : 0;
+}
+
+/*
+ * For those who do not hold rtnl. Of a device that is on its way out no
+ * generation is made: the hook that takes it back may have run already, and
+ * what is notified after it would be of a device that nobody knew. Asked
+ * again when it is made: a device that is still registered then will be seen
+ * to go. False: it is going; *gen is not set.
+ */
+static __always_inline bool dev_alive(const struct net_device *dev, __u64 *gen)
+{
+	__u64 key = (__u64)dev;
+	struct tw_dev_entry *known = bpf_map_lookup_elem(&devs, &key);
+
+	if (compat_reg_state(dev) != REG_REGISTERED)
+		return false;
+	*gen = known ? known->gen : dev_gen(dev);
+	if (known || compat_reg_state(dev) == REG_REGISTERED)
+		return true;
+	bpf_map_delete_elem(&devs, &key);
+	return false;
 }
 
 static __always_inline void fill_master(struct tw_event *e, const struct net_device *dev)

@@ -13,10 +13,6 @@
 #define NETDEV_UNREGISTER 6
 #define NETDEV_POST_INIT 17 /* the last value that is the same on all kernels */
 
-#define REG_UNINITIALIZED 0
-#define REG_REGISTERED 1
-#define REG_UNREGISTERING 2
-
 /*
  * One slice of the queue list: generations of the files of the enabled
  * queues from `base` on. tfiles[i] is struct tun_file*, and its embedded

@@ -174,7 +174,6 @@ static __always_inline int on_ioctl_exit(long ret)
 {
 	__u64 key = bpf_get_current_pid_tgid();
 	struct tw_inflight *in = bpf_map_lookup_elem(&inflight, &key);
-	const struct net_device *dev;
 	const struct file *file;
 	struct tw_event *e;
 	bool detached;
@@ -198,13 +197,8 @@ static __always_inline int on_ioctl_exit(long ret)
 		e->has |= TW_HAS_REQUESTED;
 	}
 	/* EFAULT may follow a bind that was done, EEXIST means that it is bound: only unbound is failed */
-	dev = file_dev(file, &detached);
-	if (dev) {
-		e->dev.addr = (__u64)dev;
-		e->dev.gen = dev_gen(dev);
-	} else {
+	if (!file_dev(file, &detached))
 		e->flags |= TW_F_UNBOUND;
-	}
 	bpf_ringbuf_submit(e, 0);
 out:
 	bpf_map_delete_elem(&inflight, &key);
@@ -273,6 +267,7 @@ static __always_inline void binding_tell(const struct file *file, __u32 cmd, lon
 {
 	struct tw_event *e = event_reserve(TW_IOCTL);
 	const struct net_device *dev;
+	__u64 gen = 0;
 	bool detached;
 
 	if (!e)
@@ -282,8 +277,8 @@ static __always_inline void binding_tell(const struct file *file, __u32 cmd, lon
 	e->ioctl.cmd = cmd;
 	e->ioctl.ret = ret;
 	dev = file_dev(file, &detached);
-	if (dev && compat_reg_state(dev) == REG_REGISTERED) {
-		fill_dev(e, dev, dev_gen(dev));
+	if (dev && dev_alive(dev, &gen)) {
+		fill_dev(e, dev, gen);
 		if (detached)
 			e->flags |= TW_F_DETACHED;
 	} else {

@@ -44,7 +44,7 @@ static __always_inline void fill_binding(struct tw_event *e, const struct file *
 	const struct net_device *dev;
 	const struct sock *sk;
 	bool detached;
-	__u64 gen;
+	__u64 gen = 0;
 
 	dev = file_dev(file, &detached);
 	if (!dev) {
@@ -55,13 +55,7 @@ static __always_inline void fill_binding(struct tw_event *e, const struct file *
 			e->flags |= TW_F_ORPHANED;
 		return;
 	}
-	gen = dev_gen(dev);
-	/*
-	 * Asked after the generation was made: a device that is still
-	 * registered now will be seen to go by the hook, which takes the
-	 * generation back.
-	 */
-	if (compat_reg_state(dev) != 1 /* NETREG_REGISTERED */) {
+	if (!dev_alive(dev, &gen)) {
 		e->flags |= TW_F_UNBOUND;
 		return;
 	}
@@ -123,7 +117,7 @@ __noinline int queues_met(__u64 device)
 	__u64 tun = compat_netdev_priv(dev), back = 0;
 	__u32 n = 0;
 
-	if (dev_kind(dev) != TW_KIND_TUN || compat_reg_state(dev) != 1 /* NETREG_REGISTERED */)
+	if (dev_kind(dev) != TW_KIND_TUN || compat_reg_state(dev) != REG_REGISTERED)
 		return 0;
 	bpf_probe_read_kernel(&back, sizeof(back), (void *)(tun + compat_off_tun_dev()));
 	if (back != device)
