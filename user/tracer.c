@@ -397,6 +397,28 @@ uint64_t tracer_lost(const struct tracer *t)
  * the kernel skips the call (since 5.12, which also counts it; seen where
  * kernels preempt themselves: PREEMPT, PREEMPT_LAZY).
  */
+/*
+ * How often a kprobe's handler, or for want of room a kretprobe's, did not run
+ * (trace_kprobe_missed(), kernel 6.7 and later; else 0). The struct is the head
+ * of bpf_link_info as it is for such a link: libbpf's may be older than that.
+ */
+static uint64_t missed_by_kprobe(int link_fd)
+{
+	struct {
+		__u32 type, id, prog_id, pad;
+		__u32 event_type, pad2;
+		__u64 func_name;
+		__u32 name_len, offset;
+		__u64 addr, missed, cookie;
+	} info = { 0 };
+	__u32 len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link_fd, (void *)&info, &len) || info.type != 7 /* BPF_LINK_TYPE_PERF_EVENT */ ||
+	    info.event_type < 3 /* BPF_PERF_EVENT_KPROBE */ || info.event_type > 4 /* BPF_PERF_EVENT_KRETPROBE */)
+		return 0;
+	return info.missed;
+}
+
 uint64_t tracer_skipped(const struct tracer *t)
 {
 	struct bpf_program *prog;
@@ -412,6 +434,8 @@ uint64_t tracer_skipped(const struct tracer *t)
 		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
 			skipped += info.recursion_misses;
 	}
+	for (size_t i = 0; i < t->n_links; i++)
+		skipped += missed_by_kprobe(bpf_link__fd(t->links[i]));
 	return skipped;
 }
 
