@@ -71,7 +71,7 @@ static const enum mark marks[EV_MAX] = {
 	[EV_HOLD] = MARK_HAND,
 	[EV_DOWN] = MARK_END, [EV_DROP] = MARK_END, [EV_RELEASE] = MARK_END, [EV_DELETE] = MARK_END,
 	[EV_QUEUE_DETACH] = MARK_END,
-	[EV_VM_START] = MARK_LIFE, [EV_VM_STOP] = MARK_LIFE,
+	[EV_VM_START] = MARK_LIFE, [EV_VM_STOP] = MARK_LIFE, [EV_FIRST_PACKET] = MARK_LIFE,
 	[EV_ATTACH_FAILED] = MARK_FAIL,
 };
 
@@ -686,7 +686,7 @@ static void draw_legend(FILE *out, double y)
 		{ "<rect class=\"config\" x=\"-5\" y=\"-5\" width=\"10\" height=\"10\"/>", "set up" },
 		{ "<path class=\"arrow\" d=\"M-9 0H7m-6 -4l6 4l-6 4\"/>", "handed over" },
 		{ "<circle class=\"end\" cx=\"0\" cy=\"0\" r=\"4.5\"/>", "given up" },
-		{ "<path class=\"life-mark\" d=\"M0 -8l8 8l-8 8l-8 -8z\"/>", "start, stop" },
+		{ "<path class=\"life-mark\" d=\"M0 -8l8 8l-8 8l-8 -8z\"/>", "start, packets, stop" },
 		{ "<path class=\"fail\" d=\"M-6 -6l12 12m0 -12l-12 12\"/>", "failed" },
 	};
 
