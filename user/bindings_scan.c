@@ -86,6 +86,8 @@ static struct dev_node *scan_find_dev(struct cx *cx, const struct file_node *f, 
 	d = dev_new(cx->b, fact);
 	if (!d)
 		*err = -ENOMEM;
+	else /* nothing was lost: it came up since, and the call that makes it has not returned */
+		d->fresh = cx->b->scan.mode == SCAN_REVIEW;
 	return d;
 }
 

@@ -330,6 +330,21 @@ static void test_review(void **state)
 	assert_int_equal(bindings_scan_pending(r->b), 0);
 }
 
+/* a review in the middle of a TUNSETIFF: it made the device all the same */
+static void test_review_meets_new(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tap(0, 1, 3, "tap0"), n = tap(0, 1, 4, "tap1");
+
+	seed_one(r);
+	APPLY(r, fd_install(150, 100, 6, 2));
+	FORGET(r);
+	SCAN(r, SCAN_REVIEW, 200, 0, scan_dev(201, d), scan_dev(202, n), bound(n, scan_fd(203, 100, 6, 2)));
+	EXPECT_NOTHING(r);
+	APPLY(r, on_dev(n, ioctl_end(210, 100, 2, TUNSETIFF, 0)));
+	EXPECT(r, "attach d2 f2 fd=6 pid=100 tap1@1#4 created");
+}
+
 /* By its serial a device is known wherever it is met, and another one at its place is another one. */
 static void test_serials(void **state)
 {
@@ -581,7 +596,7 @@ int main(void)
 		TEST(test_install_behind_the_scan), TEST(test_dead_before_seed_ended), TEST(test_adoption),
 		TEST(test_adoption_by_a_dead_one), TEST(test_stale_ends), TEST(test_resync_nothing),
 		TEST(test_resync_all_gone), TEST(test_resync_missing_hold), TEST(test_resync_new),
-		TEST(test_resync_changed), TEST(test_review), TEST(test_serials), TEST(test_resync_queues), TEST(test_resync_replaced),
+		TEST(test_resync_changed), TEST(test_review), TEST(test_review_meets_new), TEST(test_serials), TEST(test_resync_queues), TEST(test_resync_replaced),
 		TEST(test_resync_unbound), TEST(test_resync_unbound_late), TEST(test_other_kind),
 		TEST(test_resync_other_at_place), TEST(test_resync_vhost_only), TEST(test_death_during_scan),
 		TEST(test_change_during_scan), TEST(test_in_flight), TEST(test_move_told_by_scan),
