@@ -95,7 +95,8 @@ struct shared {
 	uint32_t n_sockets;
 	uint64_t sockets[MAX_SOCKETS];	/* inodes of those that were looked into */
 	uint32_t next_file;
-	uint32_t tag_file[MAX_TAGS];	/* serial number of the file that carries this tag; 0: free */
+	uint32_t tag_file[MAX_TAGS];	/* serial number of the file that carries this tag; 0: none yet */
+	bool tag_free[MAX_TAGS];	/* no file with it was met by the last collection; one in flight may come back */
 	bool tag_seen[MAX_TAGS];	/* in this collection */
 	uint32_t next_tag;
 	_Atomic uint64_t n_records;

@@ -372,7 +372,7 @@ static void forget_tags(void)
 {
 	for (int tag = 0; tag < MAX_TAGS; tag++)
 		if (!sh->tag_seen[tag])
-			sh->tag_file[tag] = 0;
+			sh->tag_free[tag] = true;
 }
 
 static int start_of(pid_t pid)

@@ -57,13 +57,14 @@ static uint32_t file_of(int fd)
 
 	for (int tries = 0; !tag && tries < MAX_TAGS; tries++) {
 		sh->next_tag = sh->next_tag % (MAX_TAGS - 1) + 1;
-		if (sh->tag_file[sh->next_tag])
+		if (sh->tag_file[sh->next_tag] && !sh->tag_free[sh->next_tag])
 			continue;
 		tag = sh->next_tag;
 		sh->tag_file[tag] = ++sh->next_file;
 		tag_write(fd, tag);
 	}
 	sh->tag_seen[tag] = true;
+	sh->tag_free[tag] = false;
 	return sh->tag_file[tag];
 }
 
