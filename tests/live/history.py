@@ -6,14 +6,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 
 from cli import tapwatch, want
-from tw import Failure, Settings, seconds
+from tw import Failure, Settings, daemon, seconds
 
 
 class Recorder:
@@ -26,21 +25,8 @@ class Recorder:
         self.start()
 
     def start(self):
-        directory = tempfile.mkdtemp(prefix="tapwatch-notify.")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
-            ready.bind(os.path.join(directory, "notify"))
-            ready.settimeout(seconds(60))
-            self.process = subprocess.Popen(
-                [Settings.tapwatch, "record", "--db", self.db, "--backend", Settings.backend, *self.args],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                env=dict(os.environ, NOTIFY_SOCKET=os.path.join(directory, "notify"), **self.env))
-            try:
-                while b"READY=1" not in ready.recv(4096):
-                    pass
-            except socket.timeout:
-                raise Failure("the recorder is not ready") from None
-            finally:
-                shutil.rmtree(directory)
+        self.process = daemon(Settings.tapwatch, "record", "--db", self.db, "--backend", Settings.backend, *self.args, env=self.env,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def end(self, how=signal.SIGTERM):
         if self.process.poll() is None:

@@ -259,11 +259,10 @@ def first_packets(s):
 class Recorder:
     """A running `tapwatch record` with a database of its own."""
     def __init__(self, s, directory):
-        s.at_end.append(self.stop)
         self.db = os.path.join(directory, "history.db")
-        self.process = subprocess.Popen([tw.Settings.tapwatch, "record", "--db", self.db, "--backend", tw.Settings.backend],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.until("ready")
+        self.process = tw.daemon(tw.Settings.tapwatch, "record", "--db", self.db, "--backend", tw.Settings.backend,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        s.at_end.append(self.stop)
 
     def events(self):
         """All there are; none while there is no database yet."""

@@ -4,12 +4,15 @@
 
     tests/vm/run --share DIR 6.12 -- tests/live/parties.py [--backend NAME] [--save DIR]
 
-For a guest, not for a machine that is used: it starts dbus and libvirtd, and
-writes their configuration. --save keeps what `who` and `watch` say.
+For a guest, not for a machine that is used: it starts dbus and libvirtd, hides
+the machine's own configuration of libvirt, and writes another. --save keeps
+what `who`, `watch` and `vms` say.
+
+One `tapwatch watch` and one `tapwatch record` are there for all of them: in an
+emulated guest a start takes five seconds and an end three.
 """
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,14 +20,15 @@ import time
 
 import machines
 import tw
-from scenarios import Report, run
-from tw import E, Failure, Skip, member
+from scenarios import Report, run_shared
+from tw import Failure, Skip, member
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 HELPER = "/usr/lib/qemu/qemu-bridge-helper"
 MACHINE = ["-S", "-display", "none", "-nodefaults", "-m", "64"]
 
 save_dir = None
+recorder = None
 
 
 def need(*programs):
@@ -35,10 +39,10 @@ def need(*programs):
 
 
 class Party:
-    """A watch, the programs started beside it, and what is kept of it all."""
+    """The programs that a scenario starts, and what is told, recorded and kept of it all."""
     def __init__(self, s, name):
         self.s, self.name, self.processes = s, name, []
-        self.watch = s.start()
+        self.watch = s.watch
         self.text = None
         if save_dir:
             with open(os.path.join(save_dir, name + ".events.txt"), "w") as out:
@@ -71,7 +75,7 @@ class Party:
 
     def until(self, event, **members):
         """Waits for it; its members as paths, with __ for the dots."""
-        found = self.watch.wait(lambda: self.watch.find(event, **members), 60)
+        found = self.watch.wait(lambda: self.watch.find(event, self.s.start_mark, **members), 60)
         if not found:
             raise Failure("no %s with %s; told:\n%s" % (
                 event, members, "\n".join(tw.brief(e) for e in self.s.mine(self.watch.events))))
@@ -94,11 +98,32 @@ class Party:
         return [(e["event"], e.get("how"), member(e, "process.comm")) for e in self.watch.events
                 if e.get("file") == file and e["event"] in ("open", "hold", "drop", "release")]
 
-
     def exactly(self, file, *steps):
         if self.story(file) != list(steps):
             raise Failure("the story should be\n%s\nand is\n%s" % (
                 "\n".join(map(str, steps)), "\n".join(map(str, self.story(file)))))
+
+    def recorded(self, event, vm):
+        """Waits until the recorder has written it, for each time that it was told."""
+        told = len([e for e in self.watch.events if e["event"] == event and member(e, "vm.name") == vm])
+        recorder.until(event, count=told, ours='"%s"' % vm)
+
+    def tapwatch(self, *args):
+        text = self.s.run(tw.Settings.tapwatch, *args, "--db", recorder.db).output
+        if save_dir:
+            with open(os.path.join(save_dir, self.name + ".vms.txt"), "a") as out:
+                out.write("# tapwatch %s\n%s\n" % (" ".join(args), text))
+        return text
+
+    def timeline(self, vm, *wanted):
+        """`vms NAME` has to contain these, in this order."""
+        text = self.tapwatch("vms", vm)
+        at = 0
+        for words in wanted:
+            at = text.find(words, at)
+            if at < 0:
+                raise Failure("vms %s: no %r, or not there, in:\n%s" % (vm, words, text))
+        return text
 
 
 def in_order(story, *steps):
@@ -119,7 +144,7 @@ def wrapper(s):
         f.setiff("x", name, "tap", "vnet_hdr")
         f.dup2("x", "y", 27)
         f.close("x")
-        f.send("exec %s -name web01 %s -netdev tap,id=net0,fd=27 -device virtio-net-pci,netdev=net0" % (
+        f.send("exec %s -name web00 %s -netdev tap,id=net0,fd=27 -device virtio-net-pci,netdev=net0" % (
             QEMU, " ".join(MACHINE)))
         hold = p.until("hold", process__pid=f.pid, how="exec")
         file = hold["file"]
@@ -142,6 +167,54 @@ def have(path, *lines):
         out.writelines(line + "\n" for line in lines if line.split(":")[0] not in names)
 
 
+class Libvirt:
+    """libvirtd and what it needs, started by nobody else, on a machine where the packages may just have been unpacked.
+
+    No systemd made its directories there. And if the machine is one where libvirt is used, what it
+    has of its own (networks, domains to be started) is not to come up in the guest.
+    """
+    DIRECTORIES = "/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt"
+
+    def __init__(self, s):
+        self.s, self.logs = s, []
+        for directory in self.DIRECTORIES:
+            os.makedirs(directory, exist_ok=True)
+            s.run("mount", "-t", "tmpfs", "tmpfs", directory)
+        for directory in "/run/dbus", "/run/libvirt":
+            os.makedirs(directory, exist_ok=True)
+        # libvirt's own users come with the package that also starts the daemon, which the tests do not need
+        have("/etc/group", "kvm:x:64056:", "libvirt:x:64057:", "libvirt-qemu:x:64055:")
+        have("/etc/passwd", "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin")
+        with open("/etc/libvirt/qemu.conf", "w") as out:
+            out.write('user = "root"\ngroup = "root"\nsecurity_driver = "none"\n')
+        for command in ["dbus-daemon", "--system", "--nofork", "--nopidfile"], ["virtlogd"], ["libvirtd"]:
+            self.start(*command)
+
+    def start(self, *command):
+        self.logs.append("/tmp/%s.log" % command[0])
+        with open(self.logs[-1], "w") as out:
+            try:
+                process = tw.daemon(*command, stdout=out, stderr=out, env={"LIBVIRT_LOG_OUTPUTS": "2:stderr"})
+            except Failure as failure:
+                raise self.failure(failure) from None
+        self.s.at_end[:0] = [process.kill, process.wait]
+
+    def failure(self, why):
+        """With what the daemons said."""
+        text = [str(why)]
+        for log in self.logs:
+            with open(log, errors="replace") as told:
+                text += ["%s: %s" % (os.path.basename(log), line.rstrip("\n")) for line in told.readlines()[-20:]]
+        return Failure("\n".join(text))
+
+    def virsh(self, *args):
+        # libvirtd is ready before its drivers are: the first call waits for them, or sees it end
+        try:
+            self.s.run("virsh", "-c", "qemu:///system", *args)
+        except (Failure, subprocess.TimeoutExpired) as why:
+            raise self.failure(why) from None
+
+
 DOMAIN = """<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
 <devices><emulator>%s</emulator><interface type='bridge'><source bridge='%s'/><target dev='%s'/>
@@ -152,23 +225,14 @@ def libvirt(s):
     """libvirtd starts a domain with a tap on a bridge: it opens, QEMU holds"""
     need("libvirtd", "virtlogd", "dbus-daemon", "virsh", QEMU)
     bridge, name, domain = s.ifname("b"), s.ifname("v"), s.ifname("web")
-    for directory in "/run/dbus", "/etc/libvirt", "/var/log/libvirt":
-        os.makedirs(directory, exist_ok=True)
-    # libvirt's own users come with the package that also starts the daemon, which the tests do not need
-    have("/etc/group", "kvm:x:64056:", "libvirt:x:64057:", "libvirt-qemu:x:64055:")
-    have("/etc/passwd", "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin")
-    with open("/etc/libvirt/qemu.conf", "w") as out:
-        out.write('user = "root"\ngroup = "root"\nsecurity_driver = "none"\n')
-    for command in (["dbus-daemon", "--system", "--fork"], ["virtlogd", "-d"], ["libvirtd", "-d"]):
-        s.run(*command)
+    libvirtd = Libvirt(s)
     s.ip("link", "add", bridge, "type", "bridge")
     s.links.append((bridge, None))
     path = "/tmp/%s.xml" % domain
     with open(path, "w") as out:
         out.write(DOMAIN % (domain, QEMU, bridge, name))
-    with Recorded(s, "libvirt") as p:
-        virsh = ["virsh", "-c", "qemu:///system"]
-        subprocess.run(virsh + ["create", path], check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
+    with Party(s, "libvirt") as p:
+        libvirtd.virsh("create", path)
         attach = p.until("attach", device__ifname=name)
         file = attach["file"]
         p.until("hold", file=file, how="exec", process__comm="qemu-system-x86")
@@ -183,13 +247,12 @@ def libvirt(s):
             raise Failure("held by %s; story:\n%s" % (held, "\n".join(map(str, p.story(file)))))
         p.who(name, "held by qemu-system-x86", "opened by libvirtd")
         hot = s.ifname("h")
-        subprocess.run(virsh + ["attach-interface", domain, "bridge", bridge, "--target", hot, "--model", "virtio"],
-                       check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
+        libvirtd.virsh("attach-interface", domain, "bridge", bridge, "--target", hot, "--model", "virtio")
         plugged = p.until("hold", device__ifname=hot, how="scm_rights", process__comm="qemu-system-x86")
         if member(plugged, "vm.name") != domain or member(plugged, "vm.manager") != "libvirt":
             raise Failure("hot-plugged: %s" % tw.brief(plugged))
         p.tapwatch("vms")
-        subprocess.run(virsh + ["destroy", domain], check=True, stdin=subprocess.DEVNULL, timeout=tw.seconds(60))
+        libvirtd.virsh("destroy", domain)
         p.until("release", file=file)
         p.until("delete", device__ifname=name)
         # it closes the fd itself, when it has the time
@@ -258,51 +321,13 @@ def slirp4netns(s):
         p.who(s.ifname("t"), "held by slirp4netns (pid %d" % slirp.pid, "opened by slirp4netns")
 
 
-# ---- starts, out of a history ----
-
-class Recorded(Party):
-    """A Party beside which everything is recorded."""
-    def __init__(self, s, name):
-        super().__init__(s, name)
-        self.dir = tempfile.mkdtemp()
-        self.recorder = machines.Recorder(s, self.dir)
-
-    def __exit__(self, *error):
-        super().__exit__(*error)
-        if self.recorder.process.poll() is None:
-            self.recorder.end()
-        shutil.rmtree(self.dir)
-
-    def recorded(self, event, vm):
-        """Waits until the recorder has written it, for each time that it was told."""
-        told = len([e for e in self.watch.events if e["event"] == event and member(e, "vm.name") == vm])
-        self.recorder.until(event, count=told, ours='"%s"' % vm)
-
-    def tapwatch(self, *args):
-        text = self.s.run(tw.Settings.tapwatch, *args, "--db", self.recorder.db).output
-        if save_dir:
-            with open(os.path.join(save_dir, self.name + ".vms.txt"), "a") as out:
-                out.write("# tapwatch %s\n%s\n" % (" ".join(args), text))
-        return text
-
-    def timeline(self, vm, *wanted):
-        """`vms NAME` has to contain these, in this order."""
-        text = self.tapwatch("vms", vm)
-        at = 0
-        for words in wanted:
-            at = text.find(words, at)
-            if at < 0:
-                raise Failure("vms %s: no %r, or not there, in:\n%s" % (vm, words, text))
-        return text
-
-
 def machine_start(s):
     """QEMU with vhost by a wrapper, from its start to the first packets, which its network boot sends"""
     need(QEMU)
     name, bridge = s.ifname("a"), s.ifname("b")
     s.ip("link", "add", bridge, "up", "type", "bridge")
     s.links.append((bridge, None))
-    with Recorded(s, "start") as p:
+    with Party(s, "start") as p:
         f = s.fixture()
         f.open("x")
         f.setiff("x", name, "tap", "vnet_hdr", "no_pi")
@@ -337,7 +362,7 @@ def same_name(s):
     """two machines whose taps have the same name in different namespaces, and a third that is refused one"""
     need(QEMU)
     name, spaces = s.ifname("a"), [s.netns("a"), s.netns("b")]
-    with Recorded(s, "same-name") as p:
+    with Party(s, "same-name") as p:
         vms = []
         for i, ns in enumerate(spaces):
             s.ip("tuntap", "add", name, "mode", "tap", netns=ns)
@@ -350,6 +375,7 @@ def same_name(s):
         failed = p.until("attach-failed", requested=name)
         if refused.returncode == 0 or [h["pid"] for h in failed["held_by"]] != [vms[1].pid]:
             raise Failure("refused by the wrong one: %s" % failed)
+        p.recorded("vm-start", "twin1")
         table = p.tapwatch("vms", "--at", "now", "-n", "-r", "-o", "vm_name,pid,ifname,netns_name")
         if [line.split() for line in table.splitlines()] != [
                 ["twin%d" % i, str(vms[i].pid), name, spaces[i].name] for i in range(2)]:
@@ -372,25 +398,33 @@ PARTIES = [wrapper, libvirt, bridge_helper, slirp4netns, machine_start, same_nam
 
 
 def main():
-    global save_dir
+    global save_dir, recorder
     parser = argparse.ArgumentParser(description="real programs that hand a tap on, TAP output")
     parser.add_argument("--backend", default="auto", choices=("auto", "fentry", "kprobe", "tracepoint"))
     parser.add_argument("--save", metavar="DIR")
     parser.add_argument("--only", action="append")
+    parser.add_argument("--verbose", action="store_true", help="print how long each took")
     args = parser.parse_args()
-    tw.Settings.backend, save_dir = args.backend, args.save
+    tw.Settings.backend, tw.Settings.verbose, save_dir = args.backend, args.verbose, args.save
     if "TAPWATCH_VM" not in os.environ:
         print("1..0 # SKIP for a guest only: see --help")
         return 0
     os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
     tw.quiet("modprobe", "-a", "tun", "vhost_net", "bridge")
-    chosen = [f for f in PARTIES if not args.only or f.__name__ in args.only]
-    report = Report(len(chosen))
+    chosen = [("parties/" + f.__name__.replace("_", "-"), f) for f in PARTIES if not args.only or f.__name__ in args.only]
+    report = Report(len(chosen) + 3)    # and the watch's two
+    title, why, whole = "record: SIGTERM ends it with 0", "", tw.Scenario()
     try:
-        for function in chosen:
-            run(report, "parties/" + function.__name__.replace("_", "-"), function, None)
+        with tempfile.TemporaryDirectory() as directory:
+            recorder = machines.Recorder(whole, directory)
+            run_shared(report, chosen)
+            recorder.end()
+    except Failure as failure:
+        why = str(failure)
     finally:
+        whole.cleanup()
         tw.cleanup_all()
+    report.point(not why, title, why)
     return 1 if report.failed else 0
 
 

@@ -17,6 +17,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -646,6 +647,41 @@ class Model:
     def fds(self, pid):
         """The numbers by which a process holds files, one for each table with it."""
         return sorted(fd for holder, fd, _ in self.holders if holder == pid)
+
+
+# ---- daemons -------------------------------------------------------------
+
+def daemon(*command, limit=60, env=None, **how):
+    """A program of the kind that tells its service manager when it is ready (READY=1), started and ready."""
+    name = "tapwatch-test-%d-%d" % (os.getpid(), time.monotonic_ns())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ, NOTIFY_SOCKET="@" + name, **(env or {})),
+                                   **how)
+        end = os.pidfd_open(process.pid)
+        try:
+            why = not_ready(manager, end, time.monotonic() + seconds(limit))
+        finally:
+            os.close(end)
+    if why:
+        process.kill()
+        _, errors = process.communicate()
+        raise Failure("%s %s: status %d%s" % (" ".join(command), why, process.returncode, "".join(
+            "\nstderr: " + line for line in (errors or b"").decode(errors="replace").splitlines()[-20:])))
+    return process
+
+
+def not_ready(manager, end, until):
+    """Waits for the word on the manager's socket; None, or why it did not come."""
+    while True:
+        told, _, _ = select.select([manager, end], [], [], max(0, until - time.monotonic()))
+        if manager in told:
+            if b"READY=1" in manager.recv(4096).split(b"\n"):
+                return None
+        elif end in told:
+            return "ended before it was ready"
+        else:
+            return "was not ready in time"
 
 
 # ---- one scenario --------------------------------------------------------
