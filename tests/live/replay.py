@@ -290,13 +290,14 @@ def by_place(rows):
     return out
 
 
-def compare(truth, told, files, devices, optional=(), unheld=True):
+def compare(truth, told, files, devices, optional=(), unheld=True, spare=0):
     """Differences of `told` from `truth`; Pairings go from truth's names to told's.
 
-    optional: members that need not be told right; unheld: files without an fd are told."""
+    optional: members that need not be told right; unheld: files without an fd are told, and of so many
+    more (spare), which nobody could see at first, it is not known whether they are."""
     out = compare_rows(truth, told, files)
     if unheld:
-        out += compare_unheld(truth, told, files)
+        out += compare_unheld(truth, told, files, spare)
     for name, members in truth.files.items():
         other = told.files.get(files.there.get(name))
         if other is not None:
@@ -331,7 +332,7 @@ def compare_rows(truth, told, files):
     return out
 
 
-def compare_unheld(truth, told, files):
+def compare_unheld(truth, told, files, spare):
     out = []
     left = [name for name in truth.unheld if files.there.get(name) not in told.unheld]
     over = [name for name in told.unheld if files.here.get(name) not in truth.unheld]
@@ -345,9 +346,9 @@ def compare_unheld(truth, told, files):
             out.append(Difference("file %s told to live without an fd, is gone or held (it is file %s)" % (
                 name, files.here[name]), name))
             over.remove(name)
-    if len(left) == len(over) == 1:
+    if len(left) == len(over) == 1 and not spare:
         files.pair(left[0], over[0])
-    elif len(left) != len(over):
+    elif not 0 <= len(over) - len(left) <= spare:
         out.append(Difference("files without an fd, met there only: %s, told: %s (all of them there: %s; told: %s)" % (
             left, over, {name: files.there.get(name) for name in truth.unheld}, sorted(told.unheld)),
                               over[0] if over else None))
