@@ -254,18 +254,6 @@ static void show(char *out, size_t size, const char *text)
 	escape_term(out, size, text ? text : "", text ? strlen(text) : 0);
 }
 
-static void print_moment(const char *what, uint64_t realtime_ns)
-{
-	time_t seconds = (time_t)(realtime_ns / 1000000000);
-	char text[64];
-	struct tm tm;
-
-	if (!realtime_ns || !localtime_r(&seconds, &tm))
-		return;
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s%s.%03u", what, text, (unsigned)(realtime_ns / 1000000 % 1000));
-}
-
 /* Offsets count from the first thing that is told. */
 static uint64_t story_origin(const struct story *story)
 {
@@ -285,10 +273,10 @@ static void print_head(const struct story *story)
 	printf("%s (%s%s%s%s%s), pid %u\n", *name ? name : uuid, type, *manager ? ", " : "", manager,
 	       *name && *uuid ? ", " : "", *name ? uuid : "", story->pid);
 	if (story->start_seq)
-		print_moment("  first device at ", story->start_realtime_ns);
+		timeline_put_moment(stdout, "  first device at ", story->start_realtime_ns);
 	else
 		printf("  it ran before it was recorded");
-	print_moment("; ended at ", story->stop_realtime_ns);
+	timeline_put_moment(stdout, "; ended at ", story->stop_realtime_ns);
 	printf("%s\n", story->cut ? "; of what came between only beginning and end are shown" : "");
 }
 

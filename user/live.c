@@ -316,7 +316,8 @@ static int rescan(struct live *l)
  * together in the wrong order. So when devices have come to rest, all is
  * looked at once; what differs is told as found. Where they never do, that is
  * done all the same, and again. With every backend, a file that nobody holds
- * and whose end was not told is reason to look.
+ * and whose end was not told is reason to look, and so is a device that its file
+ * has left.
  */
 static int review(struct live *l)
 {

@@ -440,7 +440,7 @@ void timeline_duration(char *text, size_t size, uint64_t ns)
 		snprintf(text, size, "%" PRIu64 " d %" PRIu64 " h", s / 86400, s % 86400 / 3600);
 }
 
-static void put_moment(FILE *out, const char *before, uint64_t realtime_ns)
+void timeline_put_moment(FILE *out, const char *before, uint64_t realtime_ns)
 {
 	time_t seconds = (time_t)(realtime_ns / 1000000000);
 	char text[64];
@@ -480,12 +480,12 @@ static void draw_summary(const struct timeline *t, FILE *out)
 
 	fputs(story->start_seq ? "first device at" : "it ran before it was recorded", out);
 	if (story->start_seq)
-		put_moment(out, " ", story->start_realtime_ns);
+		timeline_put_moment(out, " ", story->start_realtime_ns);
 	if (t->n && t->started < t->n) {
 		timeline_duration(text, sizeof(text), startup_ns(t));
 		fprintf(out, "; start-up %s", text);
 	}
-	put_moment(out, "; ended at ", story->stop_realtime_ns);
+	timeline_put_moment(out, "; ended at ", story->stop_realtime_ns);
 	if (timeline_failures(t))
 		fprintf(out, "; %zu failed", timeline_failures(t));
 	if (story->cut || t->left_out)

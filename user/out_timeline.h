@@ -42,4 +42,7 @@ int story_timeline(struct history_reader *reader, const struct story *story, str
 /* All of it. */
 int story_svg(struct history_reader *reader, const struct story *story, FILE *out, bool part);
 
+/* Local time to the millisecond, after `before`; nothing at all when it is not known (0). */
+void timeline_put_moment(FILE *out, const char *before, uint64_t realtime_ns);
+
 #endif /* TW_OUT_TIMELINE_H */

@@ -215,17 +215,24 @@ static void take_earlier(struct vm_begin *start, const struct event *event)
 	}
 }
 
+/* The start that this event is of, or begins. NULL, with 0: nobody wants it. 0 or -ENOMEM. */
+static int open_or_begin(struct vm_stats *s, const struct event *event, bool wanted, struct open_start **o)
+{
+	*o = of_process(s, event_machine_pid(event), event_machine_start(event));
+	if (*o || !wanted || !in_time(s, event))
+		return 0;
+	*o = begin(s, event);
+	return *o ? 0 : -ENOMEM;
+}
+
 static int on_start(struct vm_stats *s, const struct event *event, bool wanted)
 {
-	struct open_start *o = of_process(s, event_machine_pid(event), event_machine_start(event));
+	struct open_start *o;
 	struct vm_begin *start;
+	int err = open_or_begin(s, event, wanted, &o);
 
-	if (!o && (!wanted || !in_time(s, event)))
-		return 0;
-	if (!o)
-		o = begin(s, event);
-	if (!o)
-		return -ENOMEM;
+	if (err || !o)
+		return err;
 	start = &s->starts[o->index];
 	/* it was refused one before, and has one now */
 	start->error = 0;
@@ -241,17 +248,14 @@ static int on_refused(struct vm_stats *s, const struct event *event, bool wanted
 	const struct change *c = event->change;
 	struct open_start *o;
 	struct vm_begin *start;
+	int err;
 
 	/* Cloud Hypervisor asks for what an fd has already, on purpose */
 	if (!event->vm_type || !event_machine_pid(event) || !(c->has & CH_ERRNO) || c->error == EEXIST)
 		return 0;
-	o = of_process(s, event_machine_pid(event), event_machine_start(event));
-	if (!o && (!wanted || !in_time(s, event)))
-		return 0;
-	if (!o)
-		o = begin(s, event);
-	if (!o)
-		return -ENOMEM;
+	err = open_or_begin(s, event, wanted, &o);
+	if (err || !o)
+		return err;
 	start = &s->starts[o->index];
 	if (start->error)
 		return 0;
