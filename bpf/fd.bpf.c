@@ -68,8 +68,10 @@ static __always_inline bool fd_tell(__u32 type, const struct files_struct *table
 
 	if (type == TW_FD_INSTALL) {
 		proc_remember(bpf_get_current_pid_tgid() >> 32);
+		/* one that was met without an fd (in a message under way) is no new one: whoever refers to it still does */
 		if (entry && !entry->announced) {
-			entry->announced = fresh = 1;
+			entry->announced = 1;
+			fresh = compat_file_refs(file) == 1;
 			/* not set yet when the open began */
 			entry->priv = (__u64)BPF_CORE_READ(file, private_data);
 		}
