@@ -38,6 +38,7 @@ static __always_inline struct tw_event *scratch_event(__u32 type)
 /*
  * File and device as they are now. Without rtnl: a device that is going away
  * is left out, and user space puts the details right from an rtnetlink dump.
+ * (A new device is registered before its file refers to it, tun_set_iff().)
  */
 static __always_inline void fill_binding(struct tw_event *e, const struct file *file)
 {
@@ -49,9 +50,12 @@ static __always_inline void fill_binding(struct tw_event *e, const struct file *
 	dev = file_dev(file, &detached);
 	if (!dev) {
 		e->flags |= TW_F_UNBOUND;
-		/* RCV_SHUTDOWN: tun_detach_all() leaves it on the queues of a dead device, tun_attach() clears it */
+		/*
+		 * RCV_SHUTDOWN: tun_detach_all() leaves it on the queues of a dead device, tun_attach() clears it.
+		 * A /dev/tapN is bound by its open.
+		 */
 		sk = BPF_CORE_READ(file, private_data);
-		if (BPF_CORE_READ(sk, sk_shutdown) & 1)
+		if ((BPF_CORE_READ(sk, sk_shutdown) & 1) || file_rdev(file) != TW_TUN_RDEV)
 			e->flags |= TW_F_ORPHANED;
 		return;
 	}

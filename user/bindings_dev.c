@@ -479,7 +479,7 @@ static void diff_missing(const struct cx *cx, struct dev_node *d)
 	if (cx->fact->flags & TW_F_IN_CLOSE)
 		return;
 	TAILQ_FOREACH(f, &d->files, of_dev) {
-		if (f->file.state != FILE_BOUND || stale(cx->time_ns, f->file.seen_ns) || listed(d, f->file.gen))
+		if (f->file.state != FILE_BOUND || stale(cx->time_ns, f->sure_ns) || listed(d, f->file.gen))
 			continue;
 		if ((cx->fact->flags & TW_F_NO_CAUSE) && TAILQ_EMPTY(&f->holds))
 			continue;
@@ -501,7 +501,7 @@ static int diff_queues(struct cx *cx, struct dev_node *d)
 		f = file_live(cx, d->dev.slice[i], &err);
 		if (err)
 			return err;
-		if (!f || stale(cx->time_ns, f->file.seen_ns))
+		if (!f || stale(cx->time_ns, f->sure_ns))
 			continue;
 		file_announce(cx, f);
 		f->bind_ns = cx->time_ns;

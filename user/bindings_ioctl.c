@@ -86,7 +86,7 @@ static int apply_identity(const struct cx *cx, struct file_node *f)
 		return 0;
 	if (!(d->rtnl_has & TW_HAS_TUN) && !stale(cx->time_ns, d->dev.seen_ns))
 		dev_diff(cx, d, &fact->dev, fact->has & TW_HAS_TUN);
-	if (stale(cx->time_ns, f->file.seen_ns))
+	if (stale(cx->time_ns, f->sure_ns))
 		return 0;
 	if (!(d->rtnl_has & TW_HAS_QUEUES))
 		settle_binding(cx, d, f);
@@ -165,7 +165,7 @@ static int apply_snapshot(const struct cx *cx, struct file_node *f)
 	/* so do the flags that TUNSETIFF sets; persistence has an event of its own */
 	if ((fact->has & TW_HAS_TUN) && (d->dev.has & TW_HAS_TUN) && !stale(cx->time_ns, d->dev.seen_ns))
 		d->dev.d.tun_flags = (d->dev.d.tun_flags & IFF_PERSIST) | (fact->dev.tun_flags & ~(__u32)IFF_PERSIST);
-	if (!stale(cx->time_ns, f->file.seen_ns)) {
+	if (!stale(cx->time_ns, f->sure_ns)) {
 		if (dev_of(f) != d && dev_made_now(cx, d) && !d->dev.since_ns)
 			d->dev.since_ns = cx->time_ns;
 		settle_binding(cx, d, f);
@@ -195,7 +195,7 @@ int apply_ioctl(struct cx *cx)
 		 * Where hooks see the device, its deletion was told in order; a
 		 * word from after rtnl could take away what came since.
 		 */
-		if (f->file.dev && !f->file.dev->gen && !stale(cx->time_ns, f->file.seen_ns)) {
+		if (f->file.dev && !f->file.dev->gen && !stale(cx->time_ns, f->sure_ns)) {
 			f->bind_ns = cx->time_ns;
 			dev_set_left(cx->b, dev_of(f), true);
 			file_unbind(f, FILE_ORPHANED);

@@ -68,6 +68,7 @@ struct file_node {
 	struct chain *chain;	/* NULL: nothing yet */
 	uint64_t live_ns;	/* last live fact about it */
 	uint64_t bind_ns;	/* last live fact about its binding */
+	uint64_t sure_ns;	/* last scan that told for certain what it is bound to; 0 none */
 	uint64_t unmet_ns;	/* when a review missed it first, as in all objects */
 	uint64_t fds_ns;	/* begin of the last scan of fds that met it; 0 none */
 	struct tw_task opener;	/* pid 0: unknown */

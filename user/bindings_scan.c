@@ -11,11 +11,24 @@
 
 /* --- the facts -------------------------------------------------------------------- */
 
+/*
+ * A new device is registered, and told of, some time before its file refers to
+ * it (tun_set_iff()); and one that is on its way out is not told by a scan. A
+ * file that has no device, and none that it lost, may be in between: what was
+ * told of it before the scan stands, and so does what is told after it.
+ */
+static bool in_between(const struct tw_event *fact)
+{
+	return (fact->flags & TW_F_UNBOUND) && !(fact->flags & TW_F_ORPHANED);
+}
+
 static void met_file(struct cx *cx, struct file_node *f)
 {
 	f->file.mark = cx->b->scan.epoch;
 	if (cx->time_ns > f->file.seen_ns)
 		f->file.seen_ns = cx->time_ns;
+	if (cx->time_ns > f->sure_ns && !in_between(cx->fact))
+		f->sure_ns = cx->time_ns;
 	if ((cx->b->scan.scope & SCAN_FDS) && cx->b->scan.begin_ns > f->fds_ns)
 		f->fds_ns = cx->b->scan.begin_ns;
 }
@@ -109,7 +122,7 @@ static bool binding_differs(const struct cx *cx, const struct file_node *f, cons
 {
 	if (d)
 		return dev_of(f) != d || (f->file.state == FILE_DISABLED) != !!(cx->fact->flags & TW_F_DETACHED);
-	return (cx->fact->flags & TW_F_UNBOUND) && f->file.dev;
+	return (cx->fact->flags & TW_F_ORPHANED) && f->file.dev;
 }
 
 static void scan_binding(struct cx *cx, struct file_node *f, struct dev_node *d)
@@ -125,7 +138,7 @@ static void scan_binding(struct cx *cx, struct file_node *f, struct dev_node *d)
 		if (dev_of(f) != d)
 			dev_attach(cx, d, f, false);
 		dev_set_disabled(cx, f, cx->fact->flags & TW_F_DETACHED);
-	} else if ((cx->fact->flags & TW_F_UNBOUND) && f->file.dev) {
+	} else if ((cx->fact->flags & TW_F_ORPHANED) && f->file.dev) {
 		/* a queue leaves a device only when it is closed or the device dies */
 		dev_set_left(cx->b, dev_of(f), true);
 		file_unbind(f, FILE_ORPHANED);

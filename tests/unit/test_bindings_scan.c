@@ -42,6 +42,11 @@ static struct tw_event unbound(struct tw_event e)
 	return with(TW_F_UNBOUND, e);
 }
 
+static struct tw_event orphaned(struct tw_event e)
+{
+	return with(TW_F_UNBOUND | TW_F_ORPHANED, e);
+}
+
 /* File 1 at process 100's fd 5 on tap0@1#3, seen at 100. The device's generation is unknown. */
 static void seed_one(struct recorder *r)
 {
@@ -402,14 +407,14 @@ static void test_resync_replaced(void **state)
 	       "delete d1 tap0@1#3 seed");
 }
 
-/* unbound says that the device died, even where its namespace cannot be seen */
+/* orphaned says that the device died, even where its namespace cannot be seen */
 static void test_resync_unbound(void **state)
 {
 	struct recorder *r = *state;
 
 	SCAN(r, SCAN_SEED, 90, 1, bound(tap(0, 2, 3, "tap0"), scan_fd(100, 100, 5, 1)));
 	FORGET(r);
-	SCAN(r, SCAN_RESYNC, 200, 1, unbound(scan_fd(210, 100, 5, 1)));
+	SCAN(r, SCAN_RESYNC, 200, 1, orphaned(scan_fd(210, 100, 5, 1)));
 	EXPECT(r, "delete d1 tap0@2#3 seed");
 	assert_int_equal(bindings_file(r->b, 1)->state, FILE_ORPHANED);
 }
@@ -423,13 +428,39 @@ static void test_resync_unbound_late(void **state)
 	SCAN(r, SCAN_SEED, 90, 1, bound(d, scan_fd(100, 100, 5, 1)));
 	FORGET(r);
 	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_FDS | SCAN_FILES | SCAN_DEVICES, 200);
-	APPLY(r, dev(205, TW_DEV_STATE, d), unbound(scan_fd(210, 100, 5, 1)));
+	APPLY(r, dev(205, TW_DEV_STATE, d), orphaned(scan_fd(210, 100, 5, 1)));
 	assert_int_equal(bindings_scan_end(r->b), 0);
 	EXPECT_NOTHING(r);
 	assert_true(bindings_doubtful(r->b));
-	SCAN(r, SCAN_RESYNC, 300, 1, unbound(scan_fd(310, 100, 5, 1)));
+	SCAN(r, SCAN_RESYNC, 300, 1, orphaned(scan_fd(310, 100, 5, 1)));
 	EXPECT(r, "delete d1 tap0@2#3 seed");
 	assert_false(bindings_doubtful(r->b));
+}
+
+/* registered, and told of, but its file does not refer to it yet: a scan that comes in between takes nothing away */
+static void test_resync_in_between(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tap(9, 1, 3, "tap0");
+
+	APPLY(r, fd_install(100, 100, 5, 1), dev_new_by(110, 100, 1, d));
+	FORGET(r);
+	SCAN(r, SCAN_RESYNC, 120, 0, scan_dev(121, d), unbound(scan_fd(125, 100, 5, 1)));
+	EXPECT_NOTHING(r);
+	assert_int_equal(bindings_file(r->b, 1)->state, FILE_BOUND);
+}
+
+/* The same at the start: the file was met in between, the device not at all; what waits in the ring tells of both. */
+static void test_seed_in_between(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tap(9, 1, 3, "tap0");
+
+	SCAN(r, SCAN_SEED, 90, 1, unbound(scan_fd(120, 100, 5, 1)));
+	FORGET(r);
+	APPLY(r, dev_new_by(110, 100, 1, d), file_release(130, 100, 1), in_close(1, by(100, dev(131, TW_DEV_GONE, d))));
+	EXPECT(r, "attach d1 f1 fd=5 pid=100 tap0@1#3 created", "drop d1 f1 fd=5 pid=100 tap0@1#3",
+	       "release d1 f1 pid=100 tap0@1#3", "delete d1 pid=100 tap0@1#3 how=last-close");
 }
 
 /* a message of another kind is of a device that was at the place before */
@@ -597,7 +628,8 @@ int main(void)
 		TEST(test_adoption_by_a_dead_one), TEST(test_stale_ends), TEST(test_resync_nothing),
 		TEST(test_resync_all_gone), TEST(test_resync_missing_hold), TEST(test_resync_new),
 		TEST(test_resync_changed), TEST(test_review), TEST(test_review_meets_new), TEST(test_serials), TEST(test_resync_queues), TEST(test_resync_replaced),
-		TEST(test_resync_unbound), TEST(test_resync_unbound_late), TEST(test_other_kind),
+		TEST(test_resync_unbound), TEST(test_resync_unbound_late),
+		TEST(test_resync_in_between), TEST(test_seed_in_between), TEST(test_other_kind),
 		TEST(test_resync_other_at_place), TEST(test_resync_vhost_only), TEST(test_death_during_scan),
 		TEST(test_change_during_scan), TEST(test_in_flight), TEST(test_move_told_by_scan),
 		TEST(test_name_only),
