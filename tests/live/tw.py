@@ -532,13 +532,15 @@ class Watch:
         f.close("s")
 
         def told():
-            opened = self.find("open", since, process__pid=f.pid)
+            # a scan that comes upon the file before it has its fd tells `open` without a process
+            opened = self.find("open", since, process__pid=f.pid) or self.find("hold", since, process__pid=f.pid)
             if not opened or not self.find("release", since, file=opened.get("file")):
                 return False
             return self.backend != "tracepoint" or self.find("delete", since, device__ifname="tws%d" % f.pid)
-        if self.wait(lambda: told() or self.find("lost", since), 10) and told():
+        # the sentinel's own may be among what was lost, or what a hook that the kernel skipped left out
+        if self.wait(lambda: told() or self.find("lost", since) or self.find("resync", since), 10) and told():
             return
-        if self.find("lost", since) and attempts > 1:   # the sentinel's own may be among them
+        if attempts > 1 and (self.find("lost", since) or self.find("resync", since)):
             self.wait(lambda: self.find("resync", since), 20)
             self.settle(attempts - 1)
             return
