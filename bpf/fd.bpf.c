@@ -226,12 +226,24 @@ int BPF_KPROBE(kprobe_fd_close_old, struct files_struct *table, unsigned int fd)
  * (sched_process_exit comes before that, while the files are still open); it
  * may as well be one that left a shared table, or (5.10) one that looked into
  * it by /proc. Nobody else comes here with a table that has no users.
+ *
+ * And exec closes here, some time before sched_process_exec, what is not to
+ * survive it (do_close_on_exec()): the file may be gone by then. Which fd it
+ * was the table does not tell any more.
  */
 static __noinline int on_filp_close(const struct file *file, __u64 table)
 {
-	if (!table || BPF_CORE_READ((struct files_struct *)table, count.counter) || !is_tun_file(file))
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 how = TW_HOW_EXIT;
+
+	if (!table || !is_tun_file(file))
 		return 0;
-	fd_tell(TW_TABLE_EXIT, (void *)table, -1, file, TW_HOW_EXIT);
+	if (BPF_CORE_READ((struct files_struct *)table, count.counter)) {
+		if (!BPF_CORE_READ_BITFIELD_PROBED(task, in_execve))
+			return 0;
+		how = TW_HOW_CLOEXEC;
+	}
+	fd_tell(TW_TABLE_EXIT, (void *)table, -1, file, how);
 	return 0;
 }
 

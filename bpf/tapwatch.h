@@ -40,7 +40,11 @@ enum tw_type {
 	TW_FD_INSTALL = 2,
 	/* An fd was taken out of its table, `how` tells by what. file, fd, table. */
 	TW_FD_CLOSE = 3,
-	/* The last user of a table went away: every fd in it is dropped. table. */
+	/*
+	 * The last user of a table went away: every fd in it is dropped. table.
+	 * Or, `how` is TW_HOW_CLOEXEC: its only user is in an exec and closes what
+	 * is not to survive it; a TW_TABLE_WALKED follows.
+	 */
 	TW_TABLE_EXIT = 4,
 	/* The last reference to the file is gone. From tun_chr_close or a scan. file. */
 	TW_FILE_RELEASE = 5,

@@ -666,7 +666,11 @@ int apply_table_exit(struct cx *cx)
 {
 	struct fdtab *tab = tab_at(cx->b, cx->fact->table);
 
-	if (!(cx->fact->flags & TW_F_SELF) && tab)
+	if ((cx->fact->flags & TW_F_SELF) || !tab)
+		return 0;
+	if (how_of(cx->fact) == HOW_CLOEXEC)
+		tab->in_exec = true;
+	else
 		end_table(cx, tab);
 	return 0;
 }
@@ -730,6 +734,7 @@ int apply_table_walked(struct cx *cx)
 	tab = tab_at(cx->b, fact->table);
 	if (!tab)
 		return 0;
+	tab->in_exec = false;
 	n = slots_sorted(cx->b, tab);
 	for (i = 0; i < n; i++) {
 		s = cx->b->slot_sort[i];
@@ -952,7 +957,8 @@ void file_drop_slots(const struct cx *cx, struct file_node *f)
 
 		s = b->slot_sort[i];
 		tab = s->tab;
-		slot_del(cx, s, HOW_UNKNOWN);
+		/* while a process is in an exec, nothing but that closes its fds */
+		slot_del(cx, s, tab->in_exec ? HOW_CLOEXEC : HOW_UNKNOWN);
 		tab_put(b, tab);
 	}
 }

@@ -115,6 +115,7 @@ struct member_node {
 struct fdtab {
 	uint64_t addr;		/* struct files_struct* */
 	uint64_t mark;
+	bool in_exec;		/* close-on-exec fds are being closed; which, is told at the end of that */
 	struct slot_list slots;
 	struct member_list members;
 	struct link by_addr;

@@ -145,6 +145,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	u64 start_boottime;
+	unsigned in_execve : 1;
 	char comm[16];
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;

@@ -198,6 +198,26 @@ static void test_exec(void **state)
 	EXPECT(r, "hold f1 fd=5 pid=100 old.comm=after how=exec");
 }
 
+/* What is not to survive an exec is closed some time before the exec is told: the file may go in between. */
+static void test_released_in_exec(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_event closing = table_exit(3, 100);
+
+	closing.how = TW_HOW_CLOEXEC;
+	APPLY(r, fd_install(1, 100, 5, 1), fd_install(2, 100, 6, 2));
+	FORGET(r);
+	APPLY(r, closing);
+	EXPECT_NOTHING(r);
+	APPLY(r, file_release(4, 200, 2));
+	EXPECT(r, "drop f2 fd=6 pid=100 how=cloexec", "release f2 pid=200");
+	APPLY(r, got(TW_HOW_EXEC, 5, 100, 5, 1), with(TW_F_ONLY_TABLE, walked(5, 100, 100, TW_HOW_CLOEXEC)));
+	FORGET(r);
+	/* after it, nothing is known of how */
+	APPLY(r, file_release(6, 200, 1));
+	EXPECT(r, "drop f1 fd=5 pid=100", "release f1 pid=200");
+}
+
 static struct tw_event program(uint32_t exec_id, struct tw_event e)
 {
 	e.task.exec_id = exec_id;
@@ -368,7 +388,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_join), TEST(test_actor_first), TEST(test_leave_shared), TEST(test_unshare),
-		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec), TEST(test_exec_found),
+		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec),
+		TEST(test_released_in_exec), TEST(test_exec_found),
 		TEST(test_exec_leaves_shared), TEST(test_fork), TEST(test_rescan_of_shared),
 		TEST(test_rescan_of_process), TEST(test_facts_during_rescan), TEST(test_rescan_wanted),
 		TEST(test_chain), TEST(test_long_chain),
