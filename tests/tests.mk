@@ -43,7 +43,7 @@ unit_rows := rows labels filter $(unit_bindings) escape $(EVENT_SOURCES)
 unit_reconcile := reconcile rows labels $(unit_bindings) escape $(EVENT_SOURCES)
 unit_replay := replay rows labels $(unit_bindings) escape $(EVENT_SOURCES)
 unit_fields := fields out_table rows labels out_json $(unit_bindings) escape $(EVENT_SOURCES)
-HISTORY_SOURCES := $(patsubst user/%.c,%,$(wildcard user/history_*.c))
+HISTORY_SOURCES := $(patsubst user/%.c,%,$(wildcard user/history_*.c)) privilege
 unit_report := report_data report_chosen filter out_text $(HISTORY_SOURCES) out_json $(unit_bindings) escape $(EVENT_SOURCES)
 unit_history := $(HISTORY_SOURCES) out_json $(unit_bindings) escape $(EVENT_SOURCES)
 

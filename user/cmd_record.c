@@ -518,6 +518,10 @@ static void give_up_privileges(struct record *r)
 
 	if (ret)
 		warn_msg("cannot drop capabilities: %s; going on with all of them", strerror(-ret));
+	/* a thread: made while that is allowed, with no more than is left to us */
+	ret = history_checkpoint_beside(r->history);
+	if (ret)
+		warn_msg("cannot copy the log beside recording: %s; going on without", strerror(-ret));
 	ret = sandbox_enter();
 	if (ret)
 		warn_msg("cannot restrict system calls: %s; going on without", strerror(-ret));

@@ -220,6 +220,14 @@ void history_put(struct history *h, const struct event *event);
 void history_work(struct history *h, const struct bindings *b);
 int history_fd(const struct history *h);		/* readable when history_work() is due by time */
 
+/*
+ * From now on a thread copies what is recorded from the log into the database;
+ * before, and when this fails, recording waits for that. The thread has the
+ * system calls of whoever calls this and of whoever restricts them later for
+ * all threads, and no capability. 0 or a negative errno.
+ */
+int history_checkpoint_beside(struct history *h);
+
 int history_commit(struct history *h);			/* now; 0 or a negative errno (also when stuck) */
 uint64_t history_last(const struct history *h);		/* seq of the last event put */
 uint64_t history_durable(const struct history *h);	/* seq up to which everything is on disk */

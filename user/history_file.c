@@ -321,9 +321,9 @@ int history_db_open(sqlite3 **db, const char *path, bool writer, char *err, size
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
 	int ret;
 
-	/* one thread: no locks, and nobody asks for its statistics */
+	/* each connection has one thread, and nobody asks for its statistics */
 	if (!configured) {
-		sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+		sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 		sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 		configured = true;
 	}

@@ -245,6 +245,7 @@ struct history {
 	size_t snapshot_len;
 
 	struct prune *prune;		/* history_prune.c */
+	struct checkpoint *checkpoint;	/* history_checkpoint.c; NULL: without a thread */
 
 	int stuck;			/* negative errno of the write that failed; 0 */
 	uint64_t lost;
@@ -329,6 +330,11 @@ struct value encode_process(struct history *h, const struct tw_task *task, const
 			    const char *netns_label, bool fresh);
 uint64_t encode_file_bits(const struct file *file);
 uint64_t history_salted_address(const uint64_t salt[2], uint64_t addr);
+
+/* --- history_checkpoint.c ---------------------------------------------------------------- */
+
+void checkpoint_init(struct history *h);	/* copies what history_commit() leaves in the log */
+void checkpoint_free(struct history *h);
 
 /* --- history_prune.c --------------------------------------------------------------------- */
 

@@ -4,9 +4,8 @@
  *
  * A transaction is opened by the first event and committed HISTORY_BATCH_MS
  * later. The database is in WAL mode with synchronous=FULL: a commit ends with
- * the fsync(2) of the log, so what is committed is on disk. The log is copied
- * into the database when it has some megabytes, without waiting for readers
- * (PASSIVE).
+ * the fsync(2) of the log, so what is committed is on disk. How the log gets
+ * into the database: history_checkpoint.c.
  *
  * When a write fails the transaction is rolled back, and all that was
  * remembered with it goes back to the last commit. From then on events are
@@ -28,8 +27,6 @@
 #include "history_private.h"
 
 #define BATCH_EVENTS	16384			/* more are committed at once: bounds the log and what a failure takes */
-#define PAGE 8192
-#define CHECKPOINT_PAGES 1000		/* 8 MB of log: what is copied at once is not waited for long */
 #define HEARTBEAT_NS	(HISTORY_HEARTBEAT_S * NSEC_PER_SEC)
 #define RETRY_NS	NSEC_PER_SEC
 #define ROOM_TO_RESUME	(4 << 20)		/* bytes free before a full disk is tried again */
@@ -746,19 +743,6 @@ int history_commit(struct history *h)
 	return commit(h, false);
 }
 
-/* Copies the log back; what fails here is only late, the commits stand in the log. */
-static int on_wal(void *ctx, sqlite3 *db, const char *name, int pages)
-{
-	const struct history *h = ctx;
-	uint64_t limit = CHECKPOINT_PAGES;
-
-	if (h->options.max_bytes && h->options.max_bytes / PAGE / 16 < limit)
-		limit = h->options.max_bytes / PAGE / 16;
-	if ((uint64_t)pages >= limit)
-		sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	return SQLITE_OK;
-}
-
 /* Up to this moment nothing was missed, also when nothing happened. */
 static void note_moment(struct history *h)
 {
@@ -934,7 +918,7 @@ static int configure(struct history *h, bool created)
 	if (!ret) {
 		/* so that who may only read finds -wal and -shm also while no recorder runs */
 		sqlite3_file_control(h->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
-		sqlite3_wal_hook(h->db, on_wal, h);
+		checkpoint_init(h);
 	}
 	return ret;
 }
@@ -1043,6 +1027,7 @@ void history_close(struct history *h)
 		return;
 	if (h->db)
 		finish(h);
+	checkpoint_free(h);
 	history_reader_close(h->reader);
 	prune_free(h);
 	sqlite3_close(h->db);

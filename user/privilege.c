@@ -61,3 +61,11 @@ int privilege_drop(bool reload)
 		capng_apply(CAPNG_SELECT_BOUNDS);
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }
+
+int privilege_drop_all(void)
+{
+	if (capng_get_caps_process())
+		return -EPERM;
+	capng_clear(CAPNG_SELECT_CAPS);
+	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+}

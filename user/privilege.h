@@ -32,4 +32,7 @@ int privilege_check(char *err, size_t errsize);
  */
 int privilege_drop(bool reload);
 
+/* The calling thread keeps none at all. 0 or a negative errno. */
+int privilege_drop_all(void);
+
 #endif /* TW_PRIVILEGE_H */

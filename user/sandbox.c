@@ -87,6 +87,9 @@ int sandbox_enter(void)
 	/* no_new_privs is set with it; the calling of other architectures' ways ends the process */
 	if (!ret)
 		ret = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	/* and for the threads that there are: new ones are refused */
+	if (!ret)
+		ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!ret)
 		ret = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -319,6 +319,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "history_feed: %s\n", err);
 		return 1;
 	}
+	if (history_checkpoint_beside(f.h))
+		fprintf(stderr, "history_feed: no thread for checkpoints\n");
 	begin = now_ns(CLOCK_MONOTONIC);
 	run(&f, machines);
 	history_close(f.h);

@@ -31,7 +31,7 @@ struct made_fact {
 	bool last;		/* of a machine's start, and of the end of the one that goes for it */
 };
 
-#define BLOCK_MACHINES	8
+#define BLOCK_MACHINES	16
 #define BLOCK_FACTS	(16 * BLOCK_MACHINES)
 #define BLOCK_TEXTS	(2 * BLOCK_MACHINES)
 #define BLOCKS		4

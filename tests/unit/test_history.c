@@ -656,6 +656,40 @@ static void test_anchor(void **state)
 	assert_true(verdict.ok && !verdict.anchor_found);
 }
 
+/* Much comes, and a thread copies it from the log into the database: all is there, and the log begins anew. */
+static void test_checkpoint_beside(void **state)
+{
+	struct box *box = *state;
+	struct history_query query = { 0 };
+	struct history_reader *r;
+	char wal[200];
+	struct stat st;
+	size_t n = 0;
+
+	history_close(box->h);
+	box->options.max_bytes = 16 << 20;	/* a sixteenth of it is a long log */
+	open_history(box);
+	assert_int_equal(history_checkpoint_beside(box->h), 0);
+	for (uint64_t i = 1; i < 4000; i++) {
+		life(box, i * SECOND, i + 1);
+		death(box, i * SECOND, i + 1);
+		if (!(i % 50))
+			history_commit(box->h);
+	}
+	history_commit(box->h);
+	snprintf(wal, sizeof(wal), "%s-wal", box->path);
+	assert_int_equal(stat(wal, &st), 0);
+	assert_in_range(st.st_size, 1, 5 << 20);
+	assert_int_equal(stat(box->path, &st), 0);
+	assert_in_range(st.st_size, 3 << 20, 16 << 20);
+	r = reader(box);
+	assert_int_equal(history_each(r, &query, compare, box), 0);
+	assert_int_equal(history_each(r, &query, count, &n), 0);
+	assert_int_equal(n, box->n);
+	history_reader_close(r);
+	expect_ok(box);
+}
+
 /* Much comes, old segments go, and what is kept is whole: events, snapshots, chain; also after a restart. */
 static void test_retention(void **state)
 {
@@ -878,6 +912,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_two_recorders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tampering, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_anchor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_checkpoint_beside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention_by_age, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
