@@ -3,7 +3,9 @@
  * bindings_private.h - what the bindings*.c files share, and nobody else.
  *
  * bindings.c       objects, their indices, telling changes, the public calls
- * bindings_fd.c    facts about fds: file tables, the processes that use them
+ * bindings_table.c file tables, the processes that use them, and what they hold by that
+ * bindings_fd.c    live facts about fds
+ * bindings_fd_scan.c fds in scans; what is to be scanned again
  * bindings_file.c  facts about files and vhost
  * bindings_dev.c   facts about devices
  * bindings_ioctl.c facts about ioctls, which join the two
@@ -242,6 +244,12 @@ static inline bool stale(uint64_t time_ns, uint64_t seen_ns)
 	return seen_ns && time_ns <= seen_ns;
 }
 
+/* For qsort. */
+static inline int compare(uint64_t x, uint64_t y)
+{
+	return x < y ? -1 : x > y;
+}
+
 struct place place_of(const struct tw_dev *d);
 bool place_same_netns(const struct place *a, const struct place *b);
 
@@ -280,7 +288,44 @@ bool gone_has(const struct bindings *b, enum gone_kind kind, uint64_t k0, uint64
 	      uint64_t time_ns);
 void gone_prune(struct bindings *b);
 
-/* --- bindings_fd.c ---------------------------------------------------------- */
+/* --- bindings_table.c -------------------------------------------------------- */
+
+/* NULL: none. */
+struct fdtab *tab_at(const struct bindings *b, uint64_t table);
+struct slot_node *slot_at(const struct bindings *b, uint64_t table, int fd);
+struct proc_node *proc_find(const struct bindings *b, uint32_t pid, uint64_t start_ns);
+struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p);
+struct hold_node *hold_find(const struct bindings *b, const struct proc_node *p, int fd, const struct file *file);
+
+struct file_node *file_of(const struct file *file);
+bool is_proc(const struct proc_node *p, const struct tw_task *task);
+bool used_by_others(const struct fdtab *tab, uint32_t pid);
+
+struct fdtab *tab_get(struct bindings *b, uint64_t table);	/* made, if there is none; NULL: out of memory */
+/* Forgets a table without slots: its end is told by nothing, and its address used again. */
+void tab_put(struct bindings *b, struct fdtab *tab);
+
+/*
+ * These tell of what follows from them: `hold`, `drop`. The table stays, though
+ * it may be empty then (but with its last member it goes): tab_put(). 0, or
+ * -ENOMEM; *out is what is there, or NULL.
+ */
+int slot_add(const struct cx *cx, struct fdtab *tab, int fd, struct file_node *f, enum how how, struct slot_node **out);
+void slot_del(const struct cx *cx, struct slot_node *s, enum how how);
+int member_add(const struct cx *cx, struct fdtab *tab, const struct tw_task *task, enum how how, struct member_node **out);
+void member_del(const struct cx *cx, struct member_node *m, enum how how);
+/* The same process runs another program now, and still has the fd. */
+void tell_exec(const struct cx *cx, struct hold_node *h, const struct tw_task *task);
+/* Nobody holds f any more: `drop`s. */
+void file_drop_slots(const struct cx *cx, struct file_node *f);
+
+/* In an order that does not depend on chance: those of one table, the number; or the first n in b->slot_sort. */
+size_t slots_sorted(struct bindings *b, const struct fdtab *tab);
+void sort_slots(struct bindings *b, size_t n);
+
+void fds_free(struct bindings *b);
+
+/* --- bindings_fd.c ----------------------------------------------------------- */
 
 int apply_fd_install(struct cx *cx);
 int apply_fd_close(struct cx *cx);
@@ -290,13 +335,14 @@ int apply_table_join(struct cx *cx);
 int apply_task_exit(struct cx *cx);
 int apply_rescan(struct cx *cx);
 
+/* --- bindings_fd_scan.c ------------------------------------------------------- */
+
 /* TW_SCAN_FD: this process has this fd of this table for f. */
 int scan_slot(struct cx *cx, struct file_node *f);
 /* What a scan with that scope did not meet is gone. */
 void scan_settle_fds(const struct cx *cx);
-/* Nobody holds f any more: `drop`s. */
-void file_drop_slots(const struct cx *cx, struct file_node *f);
-void fds_free(struct bindings *b);
+/* The tables of a process (NULL: of all) are to be looked at; bindings_rescan_due() tells when. */
+void want_rescan(struct bindings *b, const struct proc_node *p, uint64_t not_before_ns);
 
 /* --- bindings_chain.c -------------------------------------------------------- */
 

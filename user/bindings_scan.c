@@ -245,11 +245,6 @@ struct exist {
 	struct hold_node *h;
 };
 
-static int compare(uint64_t x, uint64_t y)
-{
-	return x < y ? -1 : x > y;
-}
-
 /* By netns, ifindex, pid, fd; what is bound to no device comes last. */
 static int exist_order(const void *a, const void *b)
 {

@@ -218,6 +218,23 @@ static void test_released_in_exec(void **state)
 	EXPECT(r, "drop f1 fd=5 pid=100", "release f1 pid=200");
 }
 
+/* A table is read, and gone before that is applied; another lies at its address by then, with the same file. */
+static void test_address_used_again_during_rescan(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_event other = in_table(100, fd_install(40, 200, 6, 2));
+
+	APPLY(r, fd_install(1, 100, 5, 1), fd_install(2, 100, 6, 2), fd_install(3, 300, 5, 1));
+	FORGET(r);
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_TABLES, 10);
+	/* read at 20 */
+	APPLY(r, table_exit(30, 100), in_table(100, fd_install(40, 200, 5, 1)), other);
+	FORGET(r);
+	APPLY(r, scan_fd(20, 100, 5, 1), scan_fd(20, 100, 6, 2), scan_fd(21, 300, 5, 1));
+	bindings_scan_end(r->b);
+	EXPECT_NOTHING(r);
+}
+
 static struct tw_event program(uint32_t exec_id, struct tw_event e)
 {
 	e.task.exec_id = exec_id;
@@ -389,7 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_join), TEST(test_actor_first), TEST(test_leave_shared), TEST(test_unshare),
 		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec),
-		TEST(test_released_in_exec), TEST(test_exec_found),
+		TEST(test_released_in_exec), TEST(test_address_used_again_during_rescan), TEST(test_exec_found),
 		TEST(test_exec_leaves_shared), TEST(test_fork), TEST(test_rescan_of_shared),
 		TEST(test_rescan_of_process), TEST(test_facts_during_rescan), TEST(test_rescan_wanted),
 		TEST(test_chain), TEST(test_long_chain),
