@@ -31,6 +31,8 @@ struct live {
 	int epoll, timer;
 	uint64_t lost_told;		/* of tracer_lost() */
 	uint64_t sure_ns;		/* up to then nothing was lost since the last resync */
+	uint64_t fact_ns;		/* time of the last fact that was read */
+	bool more;			/* the ring had more than was read at once */
 	bool lossy;			/* `lost` was told, no resync yet */
 	uint64_t resynced_ns, holders_ns;
 	uint64_t skipped, skipped_ns;	/* of tracer_skipped(), and when it was asked */
@@ -210,6 +212,7 @@ static int on_fact(void *ctx, const struct tw_event *fact)
 	if (!l->lossy && fact->time_ns > l->sure_ns)
 		l->sure_ns = fact->time_ns;
 	l->stats.facts++;
+	l->fact_ns = fact->time_ns;
 	if (fact->type == TW_MODULE) {
 		l->reload = true;
 		return 0;
@@ -275,8 +278,10 @@ static int take_facts(struct live *l)
 		tell_lost(l, 1); /* how many, the kernel does not say */
 		err = 0;
 	}
-	if (!err)
+	if (!err) {
 		err = tracer_read(l->t, on_fact, l);
+		l->more = tracer_has_more(l->t);
+	}
 	if (err >= 0 && l->tp)
 		err = tp_work(l->tp);
 	if (err < 0)
@@ -287,9 +292,21 @@ static int take_facts(struct live *l)
 	return l->error;
 }
 
+/*
+ * All that was told before this call: what a scan has found is compared with
+ * that. A fact that is read later would be older than what the scan found, and
+ * could not tell how it came to be.
+ */
 static int drain(void *ctx)
 {
-	return take_facts(ctx);
+	uint64_t now = rtnl_boottime();
+	struct live *l = ctx;
+	int err;
+
+	do
+		err = take_facts(l);
+	while (!err && l->more && l->fact_ns < now);
+	return err;
 }
 
 /* What only a look at a process's tables can tell, and only then. */

@@ -387,6 +387,11 @@ int tracer_read(struct tracer *t, fact_fn fn, void *ctx)
 	return err == -EAGAIN ? READ_AT_ONCE : err;
 }
 
+bool tracer_has_more(const struct tracer *t)
+{
+	return !t->left;
+}
+
 uint64_t tracer_lost(const struct tracer *t)
 {
 	return *(volatile __u64 *)&t->skel->bss->counters.lost;

@@ -42,6 +42,7 @@ bool tracer_can_scan_files(const struct tracer *t);
 int tracer_ring_fd(const struct tracer *t);			/* to poll */
 /* What is in the ring, or the first part of it if that is much (the fd stays readable); number, or negative errno. */
 int tracer_read(struct tracer *t, fact_fn fn, void *ctx);
+bool tracer_has_more(const struct tracer *t);			/* the last call read the first part only */
 
 /* Facts lost for want of room, and sanity checks that failed, since the start. */
 uint64_t tracer_lost(const struct tracer *t);
