@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
+import points
 import tw
 from tw import TOP, Failure, Fixture, Settings, seconds
 
@@ -466,30 +466,20 @@ def anchors(directory):
 TESTS = [kills, disk_full, retention, documented_queries, anchors, refusals, reconciles, other_boot, boots, service]
 
 
+def each(test, notes):
+    directory = tempfile.mkdtemp(prefix="tapwatch-history.")
+    try:
+        test(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def main():
-    tests = [t for t in TESTS if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
     if os.geteuid():
         print("Bail out! needs root")
         return 1
     tw.quiet("modprobe", "tun")
-    print("1..%d" % len(tests))
-    failed = 0
-    for number, test in enumerate(tests, 1):
-        directory = tempfile.mkdtemp(prefix="tapwatch-history.")
-        text = ""
-        try:
-            test(directory)
-        except Failure as failure:
-            text = str(failure)
-        except Exception:
-            text = traceback.format_exc()
-        shutil.rmtree(directory, ignore_errors=True)
-        failed += bool(text)
-        print("%sok %d - history-store/%s: %s" % ("not " if text else "", number, test.__name__.replace("_", "-"),
-                                                  test.__doc__), flush=True)
-        if text:
-            tw.comment(text)
-    return 1 if failed else 0
+    return points.run("history-store/", points.chosen(TESTS, sys.argv[1:]), each)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ import struct
 import subprocess
 import sys
 import tempfile
-import traceback
 import xml.etree.ElementTree as ElementTree
 from datetime import datetime, timezone
 
 import fcntl
 import termios
 
+import points
 import tw
 from cli import tapwatch, want
 from tw import Failure, Skip, quiet
@@ -496,18 +496,11 @@ SCENARIOS = [story, states, in_flight, orphaned, hidden_namespaces, cgroup_label
              who_fd, who_start, no_privileges, closed_pipe]
 
 
-def attempt(function):
-    """(ok, text, reason of a skip)"""
+def each(function, notes):
     s = tw.Scenario()
     try:
         function(s)
-        return True, "\n".join(s.notes), None
-    except Skip as reason:
-        return not tw.NOSKIP, "", None if tw.NOSKIP else str(reason)
-    except Failure as failure:
-        return False, str(failure), None
-    except Exception:
-        return False, traceback.format_exc(), None
+        notes += s.notes
     finally:            # also when it is SIGTERM that ends us
         s.cleanup()
 
@@ -521,9 +514,9 @@ def main():
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
 
-    chosen = [f for f in SCENARIOS if not args.only or f.__name__.replace("_", "-") in args.only]
+    chosen = points.chosen(SCENARIOS, args.only)
     if args.list:
-        print("\n".join(f.__name__.replace("_", "-") for f in chosen))
+        print("\n".join(map(points.name, chosen)))
         return 0
     tw.Settings.tapwatch, tw.Settings.helpers = os.path.abspath(args.tapwatch), os.path.abspath(args.helpers)
     if args.seed:
@@ -536,16 +529,7 @@ def main():
         print("Bail out! needs root")
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print("1..%d" % len(chosen), flush=True)
-    failed = 0
-    for number, function in enumerate(chosen, 1):
-        ok, text, skip = attempt(function)
-        failed += not ok
-        print("%sok %d - list/%s: %s%s" % ("" if ok else "not ", number, function.__name__.replace("_", "-"),
-                                           function.__doc__.split("\n")[0], " # SKIP " + skip if skip else ""), flush=True)
-        if text:
-            tw.comment(text)
-    return 1 if failed else 0
+    return points.run("list/", chosen, each, lambda function: not tw.NOSKIP)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import traceback
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
+import points
 import tw
 from browser import Browser, program
 from cli import tapwatch, want
@@ -427,19 +427,6 @@ def dark(place):
 SCENARIOS = [page, pictures, files, selection, truth, zone, part_of_history, filters, search, hostile, keyboard, dark]
 
 
-def attempt(function, place):
-    """(ok, text, reason of a skip)"""
-    try:
-        function(place)
-        return True, "", None
-    except Skip as reason:
-        return True, "", str(reason)
-    except Failure as failure:
-        return False, str(failure), None
-    except Exception:
-        return False, traceback.format_exc(), None
-
-
 def main():
     parser = argparse.ArgumentParser(description="tests of pictures and the report, TAP output")
     parser.add_argument("--tapwatch", default=tw.Settings.tapwatch)
@@ -448,25 +435,16 @@ def main():
     parser.add_argument("--keep", help="leave what was made in this directory")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
-    chosen = [f for f in SCENARIOS if not args.only or f.__name__.replace("_", "-") in args.only]
+    chosen = points.chosen(SCENARIOS, args.only)
     if args.list:
-        print("\n".join(f.__name__.replace("_", "-") for f in chosen))
+        print("\n".join(map(points.name, chosen)))
         return 0
     tw.Settings.tapwatch, tw.Settings.helpers = os.path.abspath(args.tapwatch), os.path.abspath(args.helpers)
     place = Place(args.keep and os.path.abspath(args.keep))
-    failed = 0
     try:
-        print("1..%d" % len(chosen), flush=True)
-        for number, function in enumerate(chosen, 1):
-            ok, text, skip = attempt(function, place)
-            failed += not ok
-            print("%sok %d - report/%s: %s%s" % ("" if ok else "not ", number, function.__name__.replace("_", "-"),
-                                                 function.__doc__.split("\n")[0], " # SKIP " + skip if skip else ""), flush=True)
-            if text:
-                tw.comment(text)
+        return points.run("report/", chosen, lambda function, notes: function(place))
     finally:
         place.end()
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

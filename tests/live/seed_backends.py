@@ -16,8 +16,8 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 
+import points
 import tw
 from tw import Failure, Scenario, Settings, Skip
 
@@ -593,26 +593,18 @@ TESTS = [pidfd_agrees, fdinfo_agrees, ptrace_agrees, disabled_queue, same_name_t
          frozen, program_32bit, churn, auto, yama]
 
 
-def run(number, test):
+def each(test, notes):
     s = Crowd()
-    ok, text, skip = True, "", ""
     try:
         test(s)
-    except Skip as reason:
-        skip = str(reason)
-        # a kernel without Yama has nothing to test there
-        ok = not tw.NOSKIP or test in (yama, program_32bit, frozen)
-    except Failure as failure:
-        ok, text = False, str(failure)
-    except Exception:
-        ok, text = False, traceback.format_exc()
     finally:
+        notes += s.notes
         s.cleanup()
-    print("%sok %d - %s: %s%s" % ("" if ok else "not ", number, test.__name__.replace("_", "-"), test.__doc__,
-                                  " # SKIP " + skip if skip and ok else ""), flush=True)
-    for line in filter(None, s.notes + [text] + ([skip] if not ok else [])):
-        tw.comment(line)
-    return ok
+
+
+def skippable(test):
+    """Not all kernels have what these test."""
+    return not tw.NOSKIP or test in (yama, program_32bit, frozen)
 
 
 def main():
@@ -621,18 +613,15 @@ def main():
     parser.add_argument("--only", action="append")
     args = parser.parse_args()
     Settings.helpers = os.path.abspath(args.helpers)
-    tests = [t for t in TESTS if not args.only or t.__name__.replace("_", "-") in args.only]
     if os.geteuid():
         print("Bail out! needs root")
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tw.quiet("modprobe", "tun")
-    print("1..%d" % len(tests), flush=True)
     try:
-        good = [run(i + 1, test) for i, test in enumerate(tests)]
+        return points.run("", points.chosen(TESTS, args.only), each, skippable)
     finally:
         tw.cleanup_all()
-    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
