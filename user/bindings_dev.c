@@ -488,8 +488,19 @@ static void diff_missing(const struct cx *cx, struct dev_node *d)
 	}
 }
 
+/* Does the fact at hand see this file being bound? Nothing binds but TUNSETIFF, which tells right then. */
+static bool binds_now(const struct cx *cx, const struct file_node *f)
+{
+	const struct tw_event *fact = cx->fact;
+
+	if (fact->flags & TW_F_IN_IOCTL)
+		return fact->ioctl.cmd == TUNSETIFF && fact->ctx_file == f->file.gen;
+	return fact->dev.op == TW_DEV_NEW;
+}
+
 static int diff_queues(struct cx *cx, struct dev_node *d)
 {
+	struct cx missed = unseen(cx);
 	struct file_node *f;
 	uint32_t i;
 	int err;
@@ -508,7 +519,7 @@ static int diff_queues(struct cx *cx, struct dev_node *d)
 		if (dev_of(f) == d)
 			dev_set_disabled(cx, f, false);
 		else
-			dev_attach(cx, d, f, dev_made_now(cx, d));
+			dev_attach(binds_now(cx, f) ? cx : &missed, d, f, dev_made_now(cx, d));
 	}
 	return 0;
 }
@@ -654,6 +665,7 @@ int apply_dev(struct cx *cx)
 	struct tw_dev news = fact->dev;
 	struct place place;
 	struct dev_node *d;
+	bool first;
 	int err = 0;
 
 	if (fact->dev.queues > TW_MAX_QUEUES)
@@ -692,12 +704,13 @@ int apply_dev(struct cx *cx)
 		has &= ~(uint32_t)TW_HAS_TUN;
 	if (slices == SLICES_ALL)
 		news.queues = living_queues(cx, d);
-	/* a file that makes the device is told before anything else of it */
-	if (fact->dev.op == TW_DEV_NEW && slices == SLICES_ALL)
+	/* a file that makes the device is told before anything else of it; so is one that was not told to have made it */
+	first = fact->dev.op == TW_DEV_NEW || !d->dev.announced;
+	if (first && slices == SLICES_ALL)
 		err = diff_queues(cx, d);
 	if (!stale(cx->time_ns, d->dev.seen_ns))
 		dev_diff(cx, d, &news, has);
-	if (fact->dev.op != TW_DEV_NEW && slices == SLICES_ALL)
+	if (!first && slices == SLICES_ALL)
 		err = diff_queues(cx, d);
 	return err;
 }

@@ -397,7 +397,7 @@ static void test_slices(void **state)
 	/* 39 files nobody opened in our sight: open and attach each */
 	assert_int_equal(r->n, 78);
 	assert_string_equal(r->lines[0], "open f2");
-	assert_string_equal(r->lines[77], "attach d1 f40 tap0@1#3");
+	assert_string_equal(r->lines[77], "attach d1 f40 tap0@1#3 seed");
 	FORGET(r);
 	/* the first slice is lost: the members still count, the list does not */
 	APPLY(r, slice_of(dev(12, TW_DEV_STATE, d), 40, 32, gens), slice_of(dev(12, TW_DEV_STATE, renamed), 40, 16, gens));
@@ -734,6 +734,22 @@ static void test_inexact(void **state)
 	EXPECT(r, "rename d1 renamed@1#3 old.ifname=tap0");
 }
 
+/* The hook that sees a device made was skipped: whoever changes it next did not make it, and that it is there comes first. */
+static void test_missed_birth(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_dev d = tap(9, 1, 3, "tap0");
+
+	APPLY(r, fd_install(1, 100, 5, 1), fd_install(2, 200, 6, 1));
+	FORGET(r);
+	d.owner = 7;
+	APPLY(r, in_ioctl(TUNSETOWNER, 1, by(200, queues(dev(3, TW_DEV_STATE, d), 1))));
+	EXPECT(r, "attach d1 f1 fd=5 tap0@1#3 seed");
+	d.owner = 8;
+	APPLY(r, in_ioctl(TUNSETOWNER, 1, by(200, queues(dev(4, TW_DEV_STATE, d), 1))));
+	EXPECT(r, "owner d1 f1 fd=6 pid=200 tap0@1#3");
+}
+
 /* made by netlink and opened later: attached, not created */
 static void test_macvtap(void **state)
 {
@@ -743,7 +759,7 @@ static void test_macvtap(void **state)
 	d.kind = TW_KIND_MACVTAP;
 	APPLY(r, by(300, lacking(TW_HAS_TUN, dev(1, TW_DEV_NEW, d))), file_open(2, 100, 1), fd_install(3, 100, 5, 1),
 	      by(100, lacking(TW_HAS_TUN, queues(dev(4, TW_DEV_STATE, d), 1))));
-	EXPECT(r, "open f1 fd=5 pid=100", "attach d1 f1 fd=5 pid=100 macvtap0@1#3");
+	EXPECT(r, "open f1 fd=5 pid=100", "attach d1 f1 fd=5 macvtap0@1#3 seed");
 }
 
 static void test_ids(void **state)
@@ -802,7 +818,7 @@ int main(void)
 		TEST(test_tracepoint_life), TEST(test_tracepoint_netlink_first), TEST(test_tracepoint_rebind),
 		TEST(test_dev_move), TEST(test_dev_move_out_of_order), TEST(test_dev_move_to_unknown),
 		TEST(test_vhost), TEST(test_vhost_changes_file), TEST(test_malformed), TEST(test_unterminated),
-		TEST(test_inexact), TEST(test_macvtap), TEST(test_ids), TEST(test_tell), TEST(test_names),
+		TEST(test_inexact), TEST(test_missed_birth), TEST(test_macvtap), TEST(test_ids), TEST(test_tell), TEST(test_names),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -560,7 +560,7 @@ static void test_in_flight(void **state)
 	assert_int_equal(bindings_scan_end(r->b), 1);
 	EXPECT(r, "release d1 f1 tap0@1#3 seed");
 	APPLY(r, fd_install(250, 200, 5, 1), by(200, queues(dev(251, TW_DEV_STATE, tap(9, 1, 3, "tap0")), 1)));
-	EXPECT(r, "open f2 fd=5 pid=200", "attach d1 f2 fd=5 pid=200 tap0@1#3");
+	EXPECT(r, "open f2 fd=5 pid=200", "attach d1 f2 fd=5 tap0@1#3 seed");
 }
 
 static void test_move_told_by_scan(void **state)
