@@ -115,16 +115,6 @@ int apply_fd_install(struct cx *cx)
 	return install(cx, f);
 }
 
-static bool used_by(const struct fdtab *tab, const struct tw_task *task)
-{
-	const struct member_node *m;
-
-	TAILQ_FOREACH(m, &tab->members, of_tab)
-		if (is_proc(m->proc, task))
-			return true;
-	return false;
-}
-
 int apply_fd_close(struct cx *cx)
 {
 	const struct tw_event *fact = cx->fact;

@@ -61,7 +61,6 @@ bool bindings_rescan_due(struct bindings *b, uint64_t now_ns, struct rescan *out
 static int scan_member(struct cx *cx, struct slot_node *s)
 {
 	const struct tw_task *task = &cx->fact->task;
-	const struct proc_node *known;
 	struct member_node *m;
 	struct hold_node *h;
 	int err;
@@ -70,8 +69,7 @@ static int scan_member(struct cx *cx, struct slot_node *s)
 	    gone_has(cx->b, GONE_MEMBER, s->slot.table, task->pid, task->start_ns, cx->time_ns))
 		return 0;
 	/* the slot was filled later: so who was seen to have it then had another, perhaps in another table there */
-	known = proc_find(cx->b, task->pid, task->start_ns);
-	if (cx->time_ns < s->told_ns && !(known && member_of(s->tab, known)))
+	if (cx->time_ns < s->told_ns && !used_by(s->tab, task))
 		return 0;
 	err = member_add(cx, s->tab, task, HOW_UNKNOWN, &m);
 	if (!m)
@@ -187,21 +185,12 @@ void scan_settle_fds(const struct cx *cx)
 {
 	struct bindings *b = cx->b;
 	struct slot_node *s;
-	size_t i, n = 0;
+	size_t n = 0;
 
 	TAILQ_FOREACH(s, &b->slots, all)
 		if (slot_unmet(b, s))
 			b->slot_sort[n++] = s;
-	sort_slots(b, n);
-	for (i = 0; i < n; i++) {
-		struct fdtab *tab;
-
-		s = b->slot_sort[i];
-		tab = s->tab;
-		slot_del(cx, s, HOW_UNKNOWN);
-		/* before the table is forgotten: somebody whose last fd this was leaves by it */
-		tab_put(b, tab);
-	}
+	slots_end(cx, n, HOW_UNKNOWN);
 	if (b->object_room)
 		settle_members(cx);
 }

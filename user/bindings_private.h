@@ -294,11 +294,11 @@ void gone_prune(struct bindings *b);
 struct fdtab *tab_at(const struct bindings *b, uint64_t table);
 struct slot_node *slot_at(const struct bindings *b, uint64_t table, int fd);
 struct proc_node *proc_find(const struct bindings *b, uint32_t pid, uint64_t start_ns);
-struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p);
 struct hold_node *hold_find(const struct bindings *b, const struct proc_node *p, int fd, const struct file *file);
 
 struct file_node *file_of(const struct file *file);
 bool is_proc(const struct proc_node *p, const struct tw_task *task);
+bool used_by(const struct fdtab *tab, const struct tw_task *task);
 bool used_by_others(const struct fdtab *tab, uint32_t pid);
 
 struct fdtab *tab_get(struct bindings *b, uint64_t table);	/* made, if there is none; NULL: out of memory */
@@ -319,9 +319,10 @@ void tell_exec(const struct cx *cx, struct hold_node *h, const struct tw_task *t
 /* Nobody holds f any more: `drop`s. */
 void file_drop_slots(const struct cx *cx, struct file_node *f);
 
-/* In an order that does not depend on chance: those of one table, the number; or the first n in b->slot_sort. */
+/* The slots of one table in b->slot_sort, by fd; their number. */
 size_t slots_sorted(struct bindings *b, const struct fdtab *tab);
-void sort_slots(struct bindings *b, size_t n);
+/* The first n in b->slot_sort are gone, nobody saw how; `in_exec`: how those of a table whose process is in an exec. */
+void slots_end(const struct cx *cx, size_t n, enum how in_exec);
 
 void fds_free(struct bindings *b);
 

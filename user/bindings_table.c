@@ -61,7 +61,7 @@ struct proc_node *proc_find(const struct bindings *b, uint32_t pid, uint64_t sta
 	return NULL;
 }
 
-struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p)
+static struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p)
 {
 	struct member_node *m;
 
@@ -316,7 +316,7 @@ static int slot_by_pid(const void *a, const void *b)
 	return ret ? ret : x->slot.fd < y->slot.fd ? -1 : x->slot.fd > y->slot.fd;
 }
 
-void sort_slots(struct bindings *b, size_t n)
+static void sort_slots(struct bindings *b, size_t n)
 {
 	if (n)
 		qsort(b->slot_sort, n, sizeof(*b->slot_sort), slot_by_pid);
@@ -454,6 +454,16 @@ void tell_exec(const struct cx *cx, struct hold_node *h, const struct tw_task *t
 	tell(cx, &c);
 }
 
+bool used_by(const struct fdtab *tab, const struct tw_task *task)
+{
+	const struct member_node *m;
+
+	TAILQ_FOREACH(m, &tab->members, of_tab)
+		if (is_proc(m->proc, task))
+			return true;
+	return false;
+}
+
 bool used_by_others(const struct fdtab *tab, uint32_t pid)
 {
 	const struct member_node *m;
@@ -466,24 +476,31 @@ bool used_by_others(const struct fdtab *tab, uint32_t pid)
 
 /* --- ends ------------------------------------------------------------------------------------ */
 
-void file_drop_slots(const struct cx *cx, struct file_node *f)
+void slots_end(const struct cx *cx, size_t n, enum how in_exec)
 {
 	struct bindings *b = cx->b;
-	struct slot_node *s;
-	size_t i, n = 0;
+	size_t i;
 
-	TAILQ_FOREACH(s, &f->slots, of_file)
-		b->slot_sort[n++] = s;
 	sort_slots(b, n);
 	for (i = 0; i < n; i++) {
-		struct fdtab *tab;
+		struct slot_node *s = b->slot_sort[i];
+		struct fdtab *tab = s->tab;
 
-		s = b->slot_sort[i];
-		tab = s->tab;
-		/* while a process is in an exec, nothing but that closes its fds */
-		slot_del(cx, s, tab->in_exec ? HOW_CLOEXEC : HOW_UNKNOWN);
+		slot_del(cx, s, tab->in_exec ? in_exec : HOW_UNKNOWN);
+		/* before the table is forgotten: somebody whose last fd this was leaves by it */
 		tab_put(b, tab);
 	}
+}
+
+void file_drop_slots(const struct cx *cx, struct file_node *f)
+{
+	struct slot_node *s;
+	size_t n = 0;
+
+	TAILQ_FOREACH(s, &f->slots, of_file)
+		cx->b->slot_sort[n++] = s;
+	/* while a process is in an exec, nothing but that closes its fds */
+	slots_end(cx, n, HOW_CLOEXEC);
 }
 
 void fds_free(struct bindings *b)

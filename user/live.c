@@ -32,7 +32,6 @@ struct live {
 	uint64_t lost_told;		/* of tracer_lost() */
 	uint64_t sure_ns;		/* up to then nothing was lost since the last resync */
 	uint64_t fact_ns;		/* time of the last fact that was read */
-	bool more;			/* the ring had more than was read at once */
 	bool lossy;			/* `lost` was told, no resync yet */
 	uint64_t resynced_ns, holders_ns;
 	uint64_t skipped, skipped_ns;	/* of tracer_skipped(), and when it was asked */
@@ -278,10 +277,8 @@ static int take_facts(struct live *l)
 		tell_lost(l, 1); /* how many, the kernel does not say */
 		err = 0;
 	}
-	if (!err) {
+	if (!err)
 		err = tracer_read(l->t, on_fact, l);
-		l->more = tracer_has_more(l->t);
-	}
 	if (err >= 0 && l->tp)
 		err = tp_work(l->tp);
 	if (err < 0)
@@ -305,7 +302,7 @@ static int drain(void *ctx)
 
 	do
 		err = take_facts(l);
-	while (!err && l->more && l->fact_ns < now);
+	while (!err && tracer_has_more(l->t) && l->fact_ns < now);
 	return err;
 }
 
