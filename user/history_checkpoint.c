@@ -92,35 +92,44 @@ static bool is_busy(struct checkpoint *c)
 	return busy;
 }
 
+/* So many pages are a long log. */
+static uint64_t log_limit(const struct history *h)
+{
+	uint64_t part = h->options.max_bytes / PAGE / 16;
+
+	return h->options.max_bytes && part < CHECKPOINT_PAGES ? part : CHECKPOINT_PAGES;
+}
+
+/* By the thread, or, when little is left or the log far too long, here. */
+static void copy_beside(struct checkpoint *c, sqlite3 *db, uint64_t limit)
+{
+	int left = c->pages - atomic_load(&c->copied);
+
+	if ((uint64_t)left <= limit / LITTLE || (uint64_t)c->pages >= limit * ALL_ITSELF)
+		note_copied(c, copy_log(db));
+	else
+		want_copy(c);
+}
+
 /* After each commit: the log has so many pages now, as far as it is in use. */
 static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
 {
 	struct history *h = ctx;
 	struct checkpoint *c = h->checkpoint;
-	uint64_t limit = CHECKPOINT_PAGES;
-	int left;
+	bool is_long = (uint64_t)pages >= log_limit(h);
 
 	(void)name;
-	if (h->options.max_bytes && h->options.max_bytes / PAGE / 16 < limit)
-		limit = h->options.max_bytes / PAGE / 16;
-	/* it began anew: SQLite does that when all is copied */
-	if (c && pages < c->pages)
-		atomic_store(&c->copied, 0);
-	if (c)
-		c->pages = pages;
-	if ((uint64_t)pages < limit)
-		return SQLITE_OK;
 	if (!c) {
-		copy_log(db);
+		if (is_long)
+			copy_log(db);
 		return SQLITE_OK;
 	}
-	if (is_busy(c))
-		return SQLITE_OK;
-	left = pages - atomic_load(&c->copied);
-	if ((uint64_t)left <= limit / LITTLE || (uint64_t)pages >= limit * ALL_ITSELF)
-		note_copied(c, copy_log(db));
-	else
-		want_copy(c);
+	/* it began anew: SQLite does that when all is copied */
+	if (pages < c->pages)
+		atomic_store(&c->copied, 0);
+	c->pages = pages;
+	if (is_long && !is_busy(c))
+		copy_beside(c, db, log_limit(h));
 	return SQLITE_OK;
 }
 
@@ -146,6 +155,14 @@ static int start_thread(struct checkpoint *c)
 	return -ret;
 }
 
+static void release(struct checkpoint *c)
+{
+	sqlite3_close(c->db);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
 int history_checkpoint_beside(struct history *h)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c));
@@ -162,13 +179,11 @@ int history_checkpoint_beside(struct history *h)
 		ret = history_exec(c->db, "PRAGMA cache_size = 8; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;");
 	if (!ret)
 		ret = start_thread(c);
-	if (ret) {
-		sqlite3_close(c->db);
-		free(c);
-		return ret;
-	}
-	h->checkpoint = c;
-	return 0;
+	if (ret)
+		release(c);
+	else
+		h->checkpoint = c;
+	return ret;
 }
 
 void checkpoint_free(struct history *h)
@@ -183,8 +198,5 @@ void checkpoint_free(struct history *h)
 	pthread_cond_signal(&c->wake);
 	pthread_mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
-	sqlite3_close(c->db);
-	pthread_cond_destroy(&c->wake);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
+	release(c);
 }
