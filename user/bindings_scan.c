@@ -199,6 +199,8 @@ int apply_scan(struct cx *cx)
 
 void bindings_scan_begin(struct bindings *b, enum scan_mode mode, unsigned int scope, uint64_t begin_ns)
 {
+	struct fdtab *tab;
+
 	b->scan.on = true;
 	b->scan.mode = mode;
 	b->scan.scope = scope;
@@ -209,6 +211,10 @@ void bindings_scan_begin(struct bindings *b, enum scan_mode mode, unsigned int s
 	b->scan.told = 0;
 	b->scan.pending = 0;
 	b->scan.pid = 0;
+	/* that an exec has ended may be among what was lost */
+	if (mode == SCAN_RESYNC && (scope & SCAN_FDS))
+		TAILQ_FOREACH(tab, &b->tabs, all)
+			tab->in_exec = false;
 }
 
 void bindings_scan_process(struct bindings *b, uint32_t pid)

@@ -218,6 +218,22 @@ static void test_released_in_exec(void **state)
 	EXPECT(r, "drop f1 fd=5 pid=100", "release f1 pid=200");
 }
 
+/* The end of the exec is lost: what goes after a full look is not the exec's any more. */
+static void test_exec_lost(void **state)
+{
+	struct recorder *r = *state;
+	struct tw_event closing = table_exit(3, 100);
+
+	closing.how = TW_HOW_CLOEXEC;
+	APPLY(r, fd_install(1, 100, 5, 1), closing);
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_FDS, 20);
+	APPLY(r, scan_fd(21, 100, 5, 1));
+	bindings_scan_end(r->b);
+	FORGET(r);
+	APPLY(r, file_release(30, 200, 1));
+	EXPECT(r, "drop f1 fd=5 pid=100", "release f1 pid=200");
+}
+
 /* A table is read, and gone before that is applied; another lies at its address by then, with the same file. */
 static void test_address_used_again_during_rescan(void **state)
 {
@@ -406,7 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_join), TEST(test_actor_first), TEST(test_leave_shared), TEST(test_unshare),
 		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec),
-		TEST(test_released_in_exec), TEST(test_address_used_again_during_rescan), TEST(test_exec_found),
+		TEST(test_released_in_exec), TEST(test_exec_lost), TEST(test_address_used_again_during_rescan), TEST(test_exec_found),
 		TEST(test_exec_leaves_shared), TEST(test_fork), TEST(test_rescan_of_shared),
 		TEST(test_rescan_of_process), TEST(test_facts_during_rescan), TEST(test_rescan_wanted),
 		TEST(test_chain), TEST(test_long_chain),
