@@ -386,6 +386,12 @@ def boots(directory):
     want(not events(db, "-b", "0", "-U", "@%d" % (time.time() - 86400)), "-b 0 --until before it")
 
 
+def status_of(pid):
+    """/proc/PID/status of a process, or of one of its threads by its own number."""
+    with open("/proc/%s/status" % pid, encoding="utf-8") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
 def service(directory):
     """a service manager is told; SIGHUP does no harm; capabilities, privileges and system calls are given up"""
     db = os.path.join(directory, "history.db")
@@ -395,8 +401,7 @@ def service(directory):
         os.kill(recorder.pid, signal.SIGHUP)
         recorder.messages.clear()
         recorder.wait_for("WATCHDOG=1")
-        with open("/proc/%d/status" % recorder.pid, encoding="utf-8") as f:
-            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        status = status_of(recorder.pid)
         want(status["Seccomp"] == "2" and status["NoNewPrivs"] == "1", "seccomp", status["Seccomp"], status["NoNewPrivs"])
         dangerous = 1 << 1 | 1 << 7 | 1 << 6 | 1 << 16 | 1 << 0     # DAC_OVERRIDE, SETUID, SETGID, SYS_MODULE, CHOWN
         want(not int(status["CapPrm"], 16) & dangerous and not int(status["CapBnd"], 16) & dangerous, "capabilities",
@@ -404,8 +409,7 @@ def service(directory):
         want(int(status["VmRSS"].split()[0]) < 32 * 1024, "memory", status["VmRSS"])
         # the thread that copies the log has less
         for task in os.listdir("/proc/%d/task" % recorder.pid):
-            with open("/proc/%d/task/%s/status" % (recorder.pid, task), encoding="utf-8") as f:
-                other = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+            other = status_of(task)
             want(other["Seccomp"] == "2" and other["NoNewPrivs"] == "1" and
                  (task == str(recorder.pid) or not int(other["CapPrm"], 16)), "thread", other)
         want(status["Threads"] == "2", "threads", status["Threads"])

@@ -21,7 +21,8 @@ import time
 
 import machines
 import tw
-from scenarios import Report, run_shared
+from points import Report
+from scenarios import run_shared
 from tw import Failure, Skip, member
 
 QEMU = "/usr/bin/qemu-system-x86_64"

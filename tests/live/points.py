@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions as points of TAP, for the tests that are no scenarios of one shared tapwatch."""
+"""Points of TAP; and functions as such, for the tests that are no scenarios of one shared tapwatch."""
 import traceback
 
 import tw
 from tw import Failure, Skip
+
+
+class Report:
+    """TAP on stdout."""
+    def __init__(self, planned):
+        self.number = self.failed = 0
+        print("1..%d" % planned, flush=True)
+
+    def point(self, ok, name, text="", skip=None):
+        self.number += 1
+        self.failed += not ok
+        print("%sok %d - %s%s" % ("" if ok else "not ", self.number, name, " # SKIP " + skip if skip else ""), flush=True)
+        if text:
+            tw.comment(text)
 
 
 def name(function):
@@ -30,16 +44,12 @@ def attempt(function, each, notes):
 
 def run(prefix, functions, each, skippable=lambda function: True):
     """each(function, notes) does one, with what it needs, and cleans up. Exit status."""
-    print("1..%d" % len(functions), flush=True)
-    failed = 0
-    for number, function in enumerate(functions, 1):
+    report = Report(len(functions))
+    for function in functions:
         notes = []
         wrong, skip = attempt(function, each, notes)
         if skip and not skippable(function):
             wrong, skip = "not to be skipped: " + skip, ""
-        failed += bool(wrong)
-        print("%sok %d - %s%s: %s%s" % ("not " if wrong else "", number, prefix, name(function),
-                                        function.__doc__.split("\n")[0], " # SKIP " + skip if skip else ""), flush=True)
-        for text in filter(None, notes + [wrong]):
-            tw.comment(text)
-    return 1 if failed else 0
+        report.point(not wrong, "%s%s: %s" % (prefix, name(function), function.__doc__.split("\n")[0]),
+                     "\n".join(filter(None, notes + [wrong])), skip)
+    return 1 if report.failed else 0

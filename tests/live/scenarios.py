@@ -28,6 +28,7 @@ import loss
 import machines
 import macvtap
 import namespaces
+import points
 import queues
 import seed
 import tw
@@ -46,20 +47,6 @@ def chosen(attribute, only):
             name = full_name(module, function)
             if not only or any(name == o or name.split("/")[0] == o or name.split("/")[1] == o for o in only):
                 yield name, function
-
-
-class Report:
-    """TAP on stdout."""
-    def __init__(self, planned):
-        self.number = self.failed = 0
-        print("1..%d" % planned, flush=True)
-
-    def point(self, ok, name, text="", skip=None):
-        self.number += 1
-        self.failed += not ok
-        print("%sok %d - %s%s" % ("" if ok else "not ", self.number, name, " # SKIP " + skip if skip else ""), flush=True)
-        if text:
-            tw.comment(text)
 
 
 def run(report, name, function, watch):
@@ -152,7 +139,7 @@ def main():
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tw.quiet("modprobe", "-a", "tun", "vhost_net", "macvtap", "ipvtap")  # what is loaded later has a scenario of its own
-    report = Report(len(shared) + (2 if shared else 0) + len(own))
+    report = points.Report(len(shared) + (2 if shared else 0) + len(own))
     try:
         if shared:
             run_shared(report, shared)

@@ -537,10 +537,13 @@ class Watch:
             if not opened or not self.find("release", since, file=opened.get("file")):
                 return False
             return self.backend != "tracepoint" or self.find("delete", since, device__ifname="tws%d" % f.pid)
-        # the sentinel's own may be among what was lost, or what a hook that the kernel skipped left out
-        if self.wait(lambda: told() or self.find("lost", since) or self.find("resync", since), 10) and told():
+
+        def missed():
+            # the sentinel's own may be among what was lost, or what a hook that the kernel skipped left out
+            return self.find("lost", since) or self.find("resync", since)
+        if self.wait(lambda: told() or missed(), 10) and told():
             return
-        if attempts > 1 and (self.find("lost", since) or self.find("resync", since)):
+        if attempts > 1 and missed():
             self.wait(lambda: self.find("resync", since), 20)
             self.settle(attempts - 1)
             return
