@@ -128,6 +128,17 @@ static void tell_any(int fd, int shown, int depth)
 		tell_flight(fd, depth);
 }
 
+/* As recvmsg(). That the peer closed while it had unread messages of ours is told once, before what it sent us. */
+static ssize_t peek(int sock, struct msghdr *msg)
+{
+	ssize_t n;
+
+	do
+		n = recvmsg(sock, msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == ECONNRESET);
+	return n;
+}
+
 /* Files in messages that wait in a socket: a look at them copies them, but takes nothing. */
 static void tell_flight(int sock, int depth)
 {
@@ -143,7 +154,7 @@ static void tell_flight(int sock, int depth)
 		struct cmsghdr *c;
 		size_t n;
 
-		if (recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+		if (peek(sock, &msg) <= 0)
 			break;
 		c = CMSG_FIRSTHDR(&msg);
 		n = c && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
