@@ -180,23 +180,26 @@ int BPF_PROG(tp_process_exit, struct task_struct *p)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct files_struct *files;
-	__u64 table, leaders;
+	__u64 table;
+	bool alone;
 
 	if (!proc_may_hold(tgid))
 		return 0;
 	files = BPF_CORE_READ(task, files);
 	table = (__u64)files;
+	/* its only user: nobody can come to it any more */
+	alone = files && BPF_CORE_READ(files, count.counter) == 1;
 	if (!BPF_CORE_READ(task, signal, live.counter)) {
-		task_fact(TW_TASK_EXIT, (__u64)task, table, TW_F_LAST_THREAD, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
+		task_fact(TW_TASK_EXIT, (__u64)task, table, TW_F_LAST_THREAD | (files && !alone ? TW_F_SHARED : 0),
+			  TW_HOW_EXIT, bpf_ktime_get_boot_ns());
 		bpf_map_delete_elem(&procs, &tgid);
 		return 0;
 	}
-	leaders = (__u64)BPF_CORE_READ(task, group_leader, files);
-	/* its only user: nobody can come to it any more */
-	if (table && table != leaders)
-		task_fact(TW_TASK_EXIT, (__u64)task, table, BPF_CORE_READ(files, count.counter) == 1 ? TW_F_GONE : 0,
-			  TW_HOW_EXIT, bpf_ktime_get_boot_ns());
+	/* the leader may be the only thread to have left its table to another process */
+	if (table && (task == leader || table != (__u64)BPF_CORE_READ(leader, files)))
+		task_fact(TW_TASK_EXIT, (__u64)task, table, alone ? TW_F_GONE : 0, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
 	return 0;
 }
 

@@ -88,10 +88,11 @@ enum tw_type {
 	/* A process got a new network namespace: task. Tracepoint backend only. */
 	TW_NETNS_NEW = 15,
 	/*
-	 * A thread is about to exit that uses a table of its own (task.tid); with
-	 * TW_F_LAST_THREAD, the process itself. Its table is closed afterwards,
-	 * unless others use it too. With TW_F_GONE it is closed, or about to be
-	 * for certain. task, table.
+	 * A thread is about to exit that uses a table of its own, or is the leader
+	 * (task.tid); with TW_F_LAST_THREAD, the process itself. Its table is closed
+	 * afterwards, unless others use it too. With TW_F_GONE it is closed, or about
+	 * to be for certain; with TW_F_LAST_THREAD and TW_F_SHARED it is left to
+	 * other processes. task, table.
 	 */
 	TW_TASK_EXIT = 16,
 	/* Scan: a process has an fd open on an nsfs file: task, fd; dev.netns is the inode (of any namespace type). */

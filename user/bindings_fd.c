@@ -186,13 +186,16 @@ static void leave_others(const struct cx *cx, struct proc_node *p, uint64_t tabl
  * the one that it left; if nobody does, its end is told, unless another
  * process keeps it.
  */
-static void doubt_others(const struct cx *cx, const struct proc_node *p, uint64_t table)
+static void doubt_others(const struct cx *cx, struct proc_node *p, uint64_t table)
 {
-	const struct member_node *m;
+	struct member_node *m;
 
-	TAILQ_FOREACH(m, &p->members, of_proc)
-		if (m->tab->addr != table && used_by_others(m->tab, p->task.pid))
-			want_rescan(cx->b, p, cx->time_ns);
+	TAILQ_FOREACH(m, &p->members, of_proc) {
+		if (m->tab->addr == table || !used_by_others(m->tab, p->task.pid))
+			continue;
+		m->exit_ns = 0;
+		want_rescan(cx->b, p, cx->time_ns);
+	}
 }
 
 int apply_table_walked(struct cx *cx)
@@ -239,30 +242,54 @@ int apply_table_join(struct cx *cx)
 	return err;
 }
 
+/* A thread with a table of its own, or the leader. It closes the table now, unless others have it, too. */
+static void thread_exit(const struct cx *cx, const struct proc_node *p)
+{
+	struct fdtab *tab = tab_at(cx->b, cx->fact->table);
+	struct member_node *m = tab ? member_of(tab, p) : NULL;
+
+	if (!tab)
+		return;
+	if (cx->fact->flags & TW_F_GONE) {
+		end_table(cx, tab);
+		return;
+	}
+	if (m)
+		m->exit_ns = cx->time_ns + EXIT_GRACE_NS;
+	want_rescan(cx->b, p, cx->time_ns + EXIT_GRACE_NS);
+}
+
+/* Whether a table lives on that the process leaves by its end. */
+static bool left_to_others(const struct cx *cx, const struct member_node *m)
+{
+	const struct tw_event *fact = cx->fact;
+
+	if (used_by_others(m->tab, m->proc->task.pid))
+		return true;
+	if (!(fact->flags & TW_F_SHARED) || m->tab->addr != fact->table)
+		return false;
+	/* to somebody who is not known yet */
+	want_rescan(cx->b, NULL, cx->time_ns);
+	return true;
+}
+
 int apply_task_exit(struct cx *cx)
 {
 	const struct tw_event *fact = cx->fact;
 	struct proc_node *p = cx->actor ? proc_find(cx->b, cx->actor->pid, cx->actor->start_ns) : NULL;
 	struct member_node *m, *next;
-	struct fdtab *tab;
 
 	if (!p)
 		return 0;
 	if (!(fact->flags & TW_F_LAST_THREAD)) {
-		/* a thread with a table of its own, which it closes now, unless another has it, too */
-		tab = tab_at(cx->b, fact->table);
-		if (tab && (fact->flags & TW_F_GONE))
-			end_table(cx, tab);
-		else if (tab)
-			want_rescan(cx->b, p, fact->time_ns + EXIT_GRACE_NS);
+		thread_exit(cx, p);
 		return 0;
 	}
 	/* what others use lives on without it; what nobody else uses is closed, which is told by its end */
 	for (m = TAILQ_FIRST(&p->members); m; m = next) {
 		next = TAILQ_NEXT(m, of_proc);
-		if (!(fact->flags & TW_F_GONE) && !used_by_others(m->tab, p->task.pid))
-			continue;
-		member_del(cx, m, HOW_EXIT);
+		if ((fact->flags & TW_F_GONE) || left_to_others(cx, m))
+			member_del(cx, m, HOW_EXIT);
 	}
 	p = proc_find(cx->b, cx->actor->pid, cx->actor->start_ns);
 	if (p)

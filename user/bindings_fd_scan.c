@@ -75,6 +75,9 @@ static int scan_member(struct cx *cx, struct slot_node *s)
 	if (!m)
 		return err;
 	m->mark = cx->b->scan.epoch;
+	/* another of its threads uses it still */
+	if (cx->time_ns > m->exit_ns)
+		m->exit_ns = 0;
 	if (cx->time_ns > m->seen_ns)
 		m->seen_ns = cx->time_ns;
 	h = hold_find(cx->b, m->proc, s->slot.fd, s->slot.file);
@@ -177,7 +180,7 @@ static void settle_members(const struct cx *cx)
 					unmet[n++] = m;
 		qsort(unmet, n, sizeof(*unmet), member_order);
 		for (i = 0; i < n; i++)
-			member_del(cx, unmet[i], HOW_UNKNOWN);
+			member_del(cx, unmet[i], unmet[i]->exit_ns ? HOW_EXIT : HOW_UNKNOWN);
 	} while (n && n == b->object_room);
 }
 

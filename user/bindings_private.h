@@ -110,6 +110,7 @@ struct member_node {
 	struct proc_node *proc;
 	uint64_t told_ns, seen_ns;
 	uint64_t mark, unmet_ns;
+	uint64_t exit_ns;	/* a thread that used it ended, and has left it by then: if the process did, by that; 0 none */
 	TAILQ_ENTRY(member_node) of_tab;
 	TAILQ_ENTRY(member_node) of_proc;
 };
@@ -292,6 +293,7 @@ void gone_prune(struct bindings *b);
 
 /* NULL: none. */
 struct fdtab *tab_at(const struct bindings *b, uint64_t table);
+struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p);
 struct slot_node *slot_at(const struct bindings *b, uint64_t table, int fd);
 struct proc_node *proc_find(const struct bindings *b, uint32_t pid, uint64_t start_ns);
 struct hold_node *hold_find(const struct bindings *b, const struct proc_node *p, int fd, const struct file *file);

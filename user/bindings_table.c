@@ -61,7 +61,7 @@ struct proc_node *proc_find(const struct bindings *b, uint32_t pid, uint64_t sta
 	return NULL;
 }
 
-static struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p)
+struct member_node *member_of(const struct fdtab *tab, const struct proc_node *p)
 {
 	struct member_node *m;
 

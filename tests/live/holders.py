@@ -209,6 +209,21 @@ def shared_table_leaver(s):
     s.expect(closed(f, "x", "F"))
 
 
+def shared_table_passer_by(s):
+    """it opens in another's table and ends before anybody looked who has the table, too"""
+    f = s.fixture()
+    child = f.fork("c", "share")
+    with s.watch.paused():
+        child.open("x")
+        f.has("x", child.fds["x"])
+        f.do("slot x %d" % f.fds["x"])
+        child.end()
+    s.expect(opened(child, "x", "F"), Unordered(drop(child, "x", "F", looked(s, "exit")), hold(f, "x", "F", ABSENT)))
+    s.check_list()
+    f.close("x")
+    s.expect(closed(f, "x", "F"))
+
+
 def shared_table_heir(s):
     """the one that made the table ends first: whoever shares it holds on"""
     f = s.fixture()
@@ -347,6 +362,23 @@ def zombie_leader(s):
     s.check_list()
     f.end()
     s.expect(Unordered(drop(f, "y", "F2", "exit"), drop(f, "z", "F1", "exit")), released("F1", "F2"))
+
+
+def shared_zombie_leader(s):
+    """a leader that ends leaves the table that another process has, too; a thread with its own lives on"""
+    f = s.fixture()
+    child = f.fork("c", "share")
+    child.do("thread t")
+    child.do("on t unshare files")
+    f.open("x")
+    child.has("x", f.fds["x"])
+    s.expect(opened(f, "x", "F"), hold(child, "x", "F", ABSENT))
+    child.do("leave t")
+    child.lost("x")
+    s.expect(drop(child, "x", "F", "exit"))
+    s.check_list()
+    f.close("x")
+    s.expect(closed(f, "x", "F"))
 
 
 # ---- exec ---------------------------------------------------------------------
@@ -707,9 +739,9 @@ def io_uring_only(s):
     s.expect(E("release", file="F"), E("delete", dev="D", how="last-close"), limit=10)
 
 
-SCENARIOS = [dup, dup2_elsewhere, dup2_over, dup2_by_other, dup2_same,
-             fork, fork_of_fork, fork_no_fds, spawn, shared_table, shared_table_leaver, shared_table_heir,
-             shared_table_fork, threads, thread_of_child, own_table, own_table_same_number, unshare, zombie_leader,
+SCENARIOS = [dup, dup2_elsewhere, dup2_over, dup2_by_other, dup2_same, fork, fork_of_fork, fork_no_fds, spawn,
+             shared_table, shared_table_leaver, shared_table_passer_by, shared_table_heir, shared_table_fork, threads,
+             thread_of_child, own_table, own_table_same_number, unshare, zombie_leader, shared_zombie_leader,
              exec_survives, exec_drops_all, exec_in_shared_table, exec_by_thread, exec_by_thread_own_table,
              scm_rights, scm_rights_cut, in_flight, in_flight_lost, in_flight_killed, pidfd_getfd, passer_by,
              seccomp_addfd, close_range, close_range_cloexec, close_range_unshare, close_range_unshare_all, many_exits,

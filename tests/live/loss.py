@@ -4,9 +4,6 @@
 The ring is made tiny by a debugging variable, and tapwatch is stopped while
 more happens than the ring can hold.
 """
-import os
-import signal
-
 from tw import Failure, brief, member
 
 TINY = {"TAPWATCH_RING_BYTES": "4096"}
@@ -16,11 +13,8 @@ def overflow(s, during, after=None):
     """Runs during() unobserved; returns the events since."""
     watch = s.watch
     since = len(watch.events)
-    os.kill(watch.pid, signal.SIGSTOP)
-    try:
+    with watch.paused():
         during()
-    finally:
-        os.kill(watch.pid, signal.SIGCONT)
     if after:
         after()
     if not watch.wait(lambda: watch.find("resync", since), 20):

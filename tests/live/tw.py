@@ -12,6 +12,7 @@ Foreign activity on the machine does no harm: an event belongs to a scenario
 when its process is one of the scenario's, its interface name carries the
 scenario's prefix, or its file or device has been met in such an event.
 """
+import contextlib
 import json
 import os
 import re
@@ -559,6 +560,15 @@ class Watch:
             if problem:
                 self._wrong.append((event, problem))
         return self._model, self._wrong
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Stopped meanwhile: it reads afterwards, all at once, what was told of that."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def stop(self, sig=signal.SIGTERM, limit=20):
         """Ends it; returns its exit status. None: it had to be killed."""

@@ -172,6 +172,66 @@ static void test_thread_ends(void **state)
 	assert_int_equal(due(r, 1000000000), 100);
 }
 
+static void rescan_of(struct recorder *r, uint64_t begin, uint32_t pid)
+{
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_PROCESS, begin);
+	bindings_scan_process(r->b, pid);
+}
+
+/* The leader had a table together with another process, and a thread lives on with its own. */
+static void test_leader_ends(void **state)
+{
+	struct recorder *r = *state;
+
+	shared(r);
+	APPLY(r, in_table(200, fd_install(4, 101, 7, 3)), task_exit(5, 101, 100, 0));
+	EXPECT(r, "open f3 fd=7 pid=101");
+	assert_int_equal(due(r, 1000000000), 101);
+	rescan_of(r, 1000000000, 101);
+	APPLY(r, in_table(200, scan_fd(1000000001, 101, 7, 3)));
+	assert_int_equal(bindings_scan_end(r->b), 2);
+	EXPECT(r, "drop f1 fd=5 pid=101 how=exit seed", "drop f2 fd=6 pid=101 how=exit seed");
+	assert_int_equal(bindings_file(r->b, 1)->holders, 1);
+}
+
+/* One of two threads with a table ends; the other leaves it later, which is another matter. */
+static void test_thread_stays(void **state)
+{
+	struct recorder *r = *state;
+
+	shared(r);
+	APPLY(r, in_table(200, fd_install(4, 101, 7, 3)), task_exit(5, 101, 100, 0));
+	FORGET(r);
+	rescan_of(r, 1000000000, 101);
+	APPLY(r, in_table(200, scan_fd(1000000001, 101, 7, 3)), in_table(100, scan_fd(1000000002, 101, 5, 1)),
+	      in_table(100, scan_fd(1000000003, 101, 6, 2)));
+	assert_int_equal(bindings_scan_end(r->b), 0);
+	EXPECT_NOTHING(r);
+	rescan_of(r, 2000000000, 101);
+	APPLY(r, in_table(200, scan_fd(2000000001, 101, 7, 3)));
+	assert_int_equal(bindings_scan_end(r->b), 2);
+	EXPECT(r, "drop f1 fd=5 pid=101 seed", "drop f2 fd=6 pid=101 seed");
+}
+
+/* It ends before anybody looked who has the table, too. */
+static void test_leave_to_unknown(void **state)
+{
+	struct recorder *r = *state;
+
+	APPLY(r, with(TW_F_SHARED, fd_install(1, 100, 5, 1)));
+	EXPECT(r, "open f1 fd=5 pid=100");
+	APPLY(r, task_exit(2, 100, 100, TW_F_LAST_THREAD | TW_F_SHARED));
+	EXPECT(r, "drop f1 fd=5 pid=100 how=exit");
+	/* whoever it is, closes what he was not known to hold */
+	APPLY(r, in_table(100, by_how(TW_HOW_CLOSE, fd_close(3, 101, 5, 1))));
+	EXPECT_NOTHING(r);
+	assert_int_equal(due(r, 4), 0);
+	bindings_scan_begin(r->b, SCAN_RESYNC, SCAN_TABLES, 5);
+	APPLY(r, in_table(100, scan_fd(6, 101, 6, 1)));
+	assert_int_equal(bindings_scan_end(r->b), 1);
+	EXPECT(r, "hold f1 fd=6 pid=101 seed");
+}
+
 /* The address is used again by a process that closes what it knows nothing of. */
 static void test_stranger_closes(void **state)
 {
@@ -423,7 +483,8 @@ int main(void)
 		TEST(test_join), TEST(test_actor_first), TEST(test_leave_shared), TEST(test_unshare),
 		TEST(test_two_tables), TEST(test_thread_ends), TEST(test_stranger_closes), TEST(test_exec),
 		TEST(test_released_in_exec), TEST(test_exec_lost), TEST(test_address_used_again_during_rescan), TEST(test_exec_found),
-		TEST(test_exec_leaves_shared), TEST(test_fork), TEST(test_rescan_of_shared),
+		TEST(test_exec_leaves_shared), TEST(test_fork), TEST(test_rescan_of_shared), TEST(test_leader_ends),
+		TEST(test_thread_stays), TEST(test_leave_to_unknown),
 		TEST(test_rescan_of_process), TEST(test_facts_during_rescan), TEST(test_rescan_wanted),
 		TEST(test_chain), TEST(test_long_chain),
 	};
