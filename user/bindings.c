@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "bindings_private.h"
 
 /* How many dead objects are remembered while no scan runs. */
@@ -117,17 +118,7 @@ void bindings_tell(struct bindings *b, const struct change *change)
 
 int room_for(void ***array, size_t *room, size_t count)
 {
-	size_t want = *room ? *room * 2 : 64;
-	void **grown;
-
-	if (count <= *room)
-		return 0;
-	grown = realloc(*array, want * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	*array = grown;
-	*room = want;
-	return 0;
+	return array_room(array, room, count, sizeof(**array));
 }
 
 static int room_for_objects(struct bindings *b)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "bindings_private.h"
 
 /* --- the facts -------------------------------------------------------------------- */
@@ -230,16 +231,8 @@ void bindings_scan_abort(struct bindings *b)
 
 int bindings_scan_netns(struct bindings *b, uint32_t netns)
 {
-	size_t room = b->scan.netns_room ? b->scan.netns_room * 2 : 16;
-	uint32_t *grown;
-
-	if (b->scan.netns_len == b->scan.netns_room) {
-		grown = realloc(b->scan.netns, room * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		b->scan.netns = grown;
-		b->scan.netns_room = room;
-	}
+	if (ARRAY_ROOM(b->scan.netns, b->scan.netns_room, b->scan.netns_len + 1))
+		return -ENOMEM;
 	b->scan.netns[b->scan.netns_len++] = netns;
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "commands.h"
 #include "diag.h"
 #include "event.h"
@@ -50,7 +51,7 @@ struct past {
 	struct rows rows;
 	bool same_boot;
 	struct file_address *addresses;
-	size_t n_addresses;
+	size_t n_addresses, room;
 };
 
 struct record {
@@ -133,15 +134,8 @@ static int apply(void *ctx, const struct event *event)
 static int note_address(void *ctx, uint64_t id, uint64_t address)
 {
 	struct past *past = ctx;
-	struct file_address *grown;
-
-	/* room is doubled at powers of two */
-	if (!(past->n_addresses & (past->n_addresses - 1))) {
-		grown = realloc(past->addresses, (past->n_addresses ? 2 * past->n_addresses : 1) * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		past->addresses = grown;
-	}
+	if (ARRAY_ROOM(past->addresses, past->room, past->n_addresses + 1))
+		return -ENOMEM;
 	past->addresses[past->n_addresses++] = (struct file_address){ id, address };
 	return 0;
 }

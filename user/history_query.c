@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "history_private.h"
 
 /* Events of a scan are told up to so much later than they are dated. */
@@ -228,19 +229,10 @@ struct numbers {
 
 static void add_number(struct numbers *list, int64_t number)
 {
-	int64_t *grown;
-
-	if (list->len == list->room) {
-		list->room = list->room ? 2 * list->room : 256;
-		grown = realloc(list->n, list->room * sizeof(*grown));
-		if (!grown) {
-			list->failed = true;
-			list->room = list->len;
-			return;
-		}
-		list->n = grown;
-	}
-	list->n[list->len++] = number;
+	if (ARRAY_ROOM(list->n, list->room, list->len + 1))
+		list->failed = true;
+	else
+		list->n[list->len++] = number;
 }
 
 static int by_number(const void *a, const void *b)

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "array.h"
+
 /* Where a namespace was met. */
 struct place {
 	uint32_t inode;
@@ -255,21 +257,13 @@ static const char *process_text(struct labels *l, pid_t pid)
 static int add_place(void *ctx, const struct netns_ref *ref)
 {
 	struct labels *l = ctx;
-	struct place *bigger;
 	struct stat st;
 
 	/* looked at already, or a name that is gone */
 	if (stat(ref->path, &st) || st.st_ino != ref->inode)
 		return 0;
-	if (l->len == l->room) {
-		size_t room = l->room ? l->room * 2 : 64;
-
-		bigger = reallocarray(l->place, room, sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		l->place = bigger;
-		l->room = room;
-	}
+	if (ARRAY_ROOM(l->place, l->room, l->len + 1))
+		return -ENOMEM;
 	l->place[l->len] = (struct place){
 		.inode = ref->inode, .dev = st.st_dev, .source = ref->source, .pid = ref->pid,
 		.path = strdup(ref->path),

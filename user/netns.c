@@ -20,6 +20,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "netns.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -698,21 +699,13 @@ void netns_names_free(struct netns_names *names)
 static int label_add(void *ctx, const char *path, const char *name)
 {
 	struct netns_names *names = ctx;
-	struct label *bigger;
 	struct stat st;
 
 	(void)name;
 	if (stat(path, &st) || st.st_dev != names->nsfs)
 		return 0;
-	if (names->len == names->size) {
-		size_t size = names->size ? names->size * 2 : 64;
-
-		bigger = realloc(names->label, size * sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		names->label = bigger;
-		names->size = size;
-	}
+	if (ARRAY_ROOM(names->label, names->size, names->len + 1))
+		return -ENOMEM;
 	names->label[names->len].inode = (uint32_t)st.st_ino;
 	names->label[names->len].path = strdup(path);
 	if (!names->label[names->len].path)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "array.h"
 #include "escape.h"
 #include "out.h"
 #include "report/embed.h"
@@ -186,15 +187,8 @@ static struct moment *new_moment(struct timeline *t)
 		t->n--;
 		t->left_out++;
 	}
-	if (t->n == t->room) {
-		size_t room = t->room ? 2 * t->room : 32;
-		struct moment *grown = reallocarray(t->moment, room, sizeof(*grown));
-
-		if (!grown)
-			return NULL;
-		t->moment = grown;
-		t->room = room;
-	}
+	if (ARRAY_ROOM(t->moment, t->room, t->n + 1))
+		return NULL;
 	t->moment[t->n] = (struct moment){ 0 };
 	return &t->moment[t->n++];
 }

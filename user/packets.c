@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
+
 enum { OUT, IN, DIRECTIONS };
 
 struct young {
@@ -66,21 +68,6 @@ static void end(struct packets *p, size_t i)
 		p->at--;
 }
 
-static bool make_room(struct packets *p)
-{
-	size_t room = p->room ? 2 * p->room : 16;
-	struct young **bigger;
-
-	if (p->len < p->room)
-		return true;
-	bigger = reallocarray(p->young, room, sizeof(*bigger));
-	if (!bigger)
-		return false;
-	p->young = bigger;
-	p->room = room;
-	return true;
-}
-
 /* All at the same instants: one wake-up for many. */
 static uint64_t next_look(const struct young *y, uint64_t now_ns)
 {
@@ -100,7 +87,7 @@ void packets_begin(struct packets *p, const struct device *dev, uint32_t pid, bo
 
 	if (i < p->len)
 		end(p, i);
-	if (p->len == PACKETS_MAX || !make_room(p))
+	if (p->len == PACKETS_MAX || ARRAY_ROOM(p->young, p->room, p->len + 1))
 		return;
 	y = calloc(1, sizeof(*y));
 	if (!y)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
+
 #define TUN_PERSIST 0x0800	/* IFF_PERSIST, include/uapi/linux/if_tun.h */
 #define UP 1			/* IFF_UP */
 
@@ -38,18 +40,10 @@ struct work {
 
 static void add(struct index *index, uint64_t id, const void *object)
 {
-	struct known *grown;
-
-	if (index->len == index->room) {
-		grown = realloc(index->known, (index->room ? 2 * index->room : 64) * sizeof(*grown));
-		if (!grown) {
-			index->failed = true;
-			return;
-		}
-		index->known = grown;
-		index->room = index->room ? 2 * index->room : 64;
-	}
-	index->known[index->len++] = (struct known){ id, object };
+	if (ARRAY_ROOM(index->known, index->room, index->len + 1))
+		index->failed = true;
+	else
+		index->known[index->len++] = (struct known){ id, object };
 }
 
 static int by_id(const void *a, const void *b)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "array.h"
 #include "report.h"
 #include "table.h"
 
@@ -52,15 +53,8 @@ static int add(struct report_chosen *chosen, enum id_kind kind, uint64_t id)
 
 	if (!id || has(chosen, kind, id))
 		return 0;
-	if (chosen->n == chosen->room) {
-		size_t room = chosen->room ? 2 * chosen->room : 256;
-		struct id **grown = reallocarray(chosen->all, room, sizeof(struct id *));
-
-		if (!grown)
-			return -ENOMEM;
-		chosen->all = grown;
-		chosen->room = room;
-	}
+	if (ARRAY_ROOM(chosen->all, chosen->room, chosen->n + 1))
+		return -ENOMEM;
 	i = calloc(1, sizeof(*i));
 	if (!i)
 		return -ENOMEM;

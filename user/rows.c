@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "array.h"
 #include "labels.h"
 #include "process.h"
 
@@ -48,15 +49,8 @@ struct row *rows_add(struct rows *rows)
 {
 	struct row *row;
 
-	if (rows->len == rows->room) {
-		size_t room = rows->room ? rows->room * 2 : 64;
-
-		row = reallocarray(rows->row, room, sizeof(*row));
-		if (!row)
-			return NULL;
-		rows->row = row;
-		rows->room = room;
-	}
+	if (ARRAY_ROOM(rows->row, rows->room, rows->len + 1))
+		return NULL;
 	row = &rows->row[rows->len++];
 	*row = (struct row){ .fd = -1, .task.uid = UINT32_MAX };
 	return row;
@@ -213,17 +207,9 @@ const char *rows_keep(struct rows *rows, const char *text, int *err)
 {
 	if (!text || *err)
 		return NULL;
-	if (rows->strings_len == rows->strings_room) {
-		size_t room = rows->strings_room ? rows->strings_room * 2 : 64;
-		char **bigger = reallocarray(rows->strings, room, sizeof(*bigger));
-
-		if (!bigger) {
-			*err = -ENOMEM;
-			return NULL;
-		}
-		rows->strings = bigger;
-		rows->strings_room = room;
-	}
+	*err = ARRAY_ROOM(rows->strings, rows->strings_room, rows->strings_len + 1);
+	if (*err)
+		return NULL;
 	rows->strings[rows->strings_len] = strdup(text);
 	if (!rows->strings[rows->strings_len]) {
 		*err = -ENOMEM;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "rtnl.h"
 
 /* netlink_dump() fills at most 32 KiB however large our buffer (af_netlink.c). */
@@ -356,22 +357,6 @@ struct dump {
 	uint64_t time_ns;
 };
 
-/* Room for one more element of *array; its size doubles. */
-static int grow(void **array, size_t *size, size_t used, size_t element)
-{
-	size_t bigger = *size ? *size * 2 : 64;
-	void *p;
-
-	if (used < *size)
-		return 0;
-	p = reallocarray(*array, bigger, element);
-	if (!p)
-		return -ENOMEM;
-	*array = p;
-	*size = bigger;
-	return 0;
-}
-
 static int dump_link(void *ctx, const struct nlmsghdr *nlh)
 {
 	struct rtnl_link_extra extra;
@@ -380,14 +365,14 @@ static int dump_link(void *ctx, const struct nlmsghdr *nlh)
 
 	if (nlh->nlmsg_type != RTM_NEWLINK || rtnl_parse_link(nlh, &fact, &extra))
 		return 0;
-	if (grow((void **)&d->link, &d->link_size, d->links, sizeof(*d->link)))
+	if (ARRAY_ROOM(d->link, d->link_size, d->links + 1))
 		return -ENOMEM;
 	d->link[d->links].ifindex = fact.dev.ifindex;
 	memcpy(d->link[d->links].name, fact.dev.ifname, TW_NAME_LEN);
 	d->links++;
 	if (fact.dev.kind == TW_KIND_UNKNOWN)
 		return 0;
-	if (grow((void **)&d->fact, &d->fact_size, d->facts, sizeof(*d->fact)))
+	if (ARRAY_ROOM(d->fact, d->fact_size, d->facts + 1))
 		return -ENOMEM;
 	fact.type = TW_SCAN_DEV;
 	fact.flags = TW_F_RTNL;

@@ -34,6 +34,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "rtnl.h"
 #include "rtnl_monitor.h"
 
@@ -124,15 +125,8 @@ static struct peer *peer_newest(struct rtnl_monitor *m, int32_t nsid)
 
 static int peer_append(struct rtnl_monitor *m, const struct peer *peer)
 {
-	if (m->peers == m->size) {
-		size_t size = m->size ? m->size * 2 : 64;
-		struct peer *p = reallocarray(m->peer, size, sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		m->peer = p;
-		m->size = size;
-	}
+	if (ARRAY_ROOM(m->peer, m->size, m->peers + 1))
+		return -ENOMEM;
 	m->peer[m->peers++] = *peer;
 	return 0;
 }
@@ -699,15 +693,8 @@ static int keep_late(void *ctx, const struct tw_event *fact)
 {
 	struct rtnl_monitor *m = ctx;
 
-	if (m->lates == m->late_size) {
-		size_t size = m->late_size ? m->late_size * 2 : 64;
-		struct tw_event *p = reallocarray(m->late, size, sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		m->late = p;
-		m->late_size = size;
-	}
+	if (ARRAY_ROOM(m->late, m->late_size, m->lates + 1))
+		return -ENOMEM;
 	m->late[m->lates++] = *fact;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "escape.h"
 #include "rtnl.h"
 #include "seed_private.h"
@@ -83,15 +84,8 @@ void seed_report_free(struct seed_report *report)
 
 int seed_keep(struct seed_facts *list, const struct tw_event *fact)
 {
-	struct tw_event *grown;
-
-	/* the array's size is the power of two that holds n */
-	if (!(list->n & (list->n - 1))) {
-		grown = reallocarray(list->fact, list->n ? 2 * list->n : 1, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		list->fact = grown;
-	}
+	if (ARRAY_ROOM(list->fact, list->room, list->n + 1))
+		return -ENOMEM;
 	list->fact[list->n++] = *fact;
 	return 0;
 }

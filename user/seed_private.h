@@ -22,7 +22,7 @@ struct seed {
 	struct seed_report *report;	/* never NULL */
 	struct seed_facts {
 		struct tw_event *fact;
-		size_t n;
+		size_t n, room;
 	} devs,				/* TW_SCAN_DEV of the dumps; kept only when want_devs */
 	  dead;				/* to be applied after the scan */
 	bool want_devs;

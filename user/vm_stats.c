@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "array.h"
 #include "table.h"
 
 const struct phase stats_phases[STATS_PHASES] = {
@@ -146,15 +147,8 @@ static int copy(char **to, const char *text)
 
 static struct vm_begin *add_start(struct vm_stats *s)
 {
-	if (s->len == s->room) {
-		size_t room = s->room ? 2 * s->room : 64;
-		struct vm_begin *starts = reallocarray(s->starts, room, sizeof(*starts));
-
-		if (!starts)
-			return NULL;
-		s->starts = starts;
-		s->room = room;
-	}
+	if (ARRAY_ROOM(s->starts, s->room, s->len + 1))
+		return NULL;
 	memset(&s->starts[s->len], 0, sizeof(*s->starts));
 	return &s->starts[s->len++];
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "table.h"
 #include "vm.h"
 
@@ -241,14 +242,8 @@ static void remember(struct object *o, const struct event *event)
 		memmove(&e->list[EARLIER_FIRST], &e->list[EARLIER_FIRST + 1],
 			(EARLIER_MAX - EARLIER_FIRST - 1) * sizeof(*e->list));
 		e->len--;
-	} else if (e->len == e->room) {
-		size_t room = e->room ? 2 * e->room : 4;
-		struct event_earlier *list = reallocarray(e->list, room, sizeof(*list));
-
-		if (!list)
-			return;
-		e->list = list;
-		e->room = room;
+	} else if (ARRAY_ROOM(e->list, e->room, e->len + 1)) {
+		return;
 	}
 	one = &e->list[e->len++];
 	*one = (struct event_earlier){
