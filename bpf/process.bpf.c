@@ -11,6 +11,7 @@
 #define CLONE_FILES 0x00000400
 #define CLONE_THREAD 0x00010000
 #define CLOSE_RANGE_UNSHARE 2
+#define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h: all threads of the process end */
 
 /* Words of the bitmap of open fds that one walk looks at; a larger table is read by a scan. */
 #define WALK_WORDS 64
@@ -182,24 +183,27 @@ int BPF_PROG(tp_process_exit, struct task_struct *p)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct files_struct *files;
+	__u32 users, flags;
 	__u64 table;
-	bool alone;
 
 	if (!proc_may_hold(tgid))
 		return 0;
 	files = BPF_CORE_READ(task, files);
 	table = (__u64)files;
-	/* its only user: nobody can come to it any more */
-	alone = files && BPF_CORE_READ(files, count.counter) == 1;
+	users = files ? BPF_CORE_READ(files, count.counter) : 0;
 	if (!BPF_CORE_READ(task, signal, live.counter)) {
-		task_fact(TW_TASK_EXIT, (__u64)task, table, TW_F_LAST_THREAD | (files && !alone ? TW_F_SHARED : 0),
-			  TW_HOW_EXIT, bpf_ktime_get_boot_ns());
+		/* threads that are just ending may have it still */
+		flags = users > (__u32)BPF_CORE_READ(task, signal, nr_threads) ? TW_F_SHARED : 0;
+		task_fact(TW_TASK_EXIT, (__u64)task, table, flags | TW_F_LAST_THREAD, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
 		bpf_map_delete_elem(&procs, &tgid);
 		return 0;
 	}
-	/* the leader may be the only thread to have left its table to another process */
-	if (table && (task == leader || table != (__u64)BPF_CORE_READ(leader, files)))
-		task_fact(TW_TASK_EXIT, (__u64)task, table, alone ? TW_F_GONE : 0, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
+	/* the leader may leave the table to another process, while a thread with its own lives on */
+	if (task == leader ? BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT : table == (__u64)BPF_CORE_READ(leader, files))
+		return 0;
+	/* its only user: nobody can come to it any more */
+	if (users)
+		task_fact(TW_TASK_EXIT, (__u64)task, table, users == 1 ? TW_F_GONE : 0, TW_HOW_EXIT, bpf_ktime_get_boot_ns());
 	return 0;
 }
 

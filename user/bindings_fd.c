@@ -290,6 +290,8 @@ int apply_task_exit(struct cx *cx)
 		next = TAILQ_NEXT(m, of_proc);
 		if ((fact->flags & TW_F_GONE) || left_to_others(cx, m))
 			member_del(cx, m, HOW_EXIT);
+		else
+			m->exit_ns = cx->time_ns + EXIT_GRACE_NS;
 	}
 	p = proc_find(cx->b, cx->actor->pid, cx->actor->start_ns);
 	if (p)

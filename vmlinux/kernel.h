@@ -133,6 +133,7 @@ struct files_struct {
 struct signal_struct {
 	atomic_t live;
 	int nr_threads;
+	unsigned int flags;
 };
 
 struct mm_struct {
