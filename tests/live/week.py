@@ -21,7 +21,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -57,22 +56,9 @@ class Recorder:
         self.log = open(log, "w+b")
 
     def start(self):
-        path = os.path.join(tempfile.mkdtemp(prefix="tapwatch-week."), "notify")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
-            ready.bind(path)
-            ready.settimeout(seconds(60))
-            environment = dict(os.environ, NOTIFY_SOCKET=path)
-            self.since = os.fstat(self.log.fileno()).st_size
-            self.process = subprocess.Popen(
-                [tw.Settings.tapwatch, "record", "--db", self.db, "--backend", tw.Settings.backend],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log, env=environment)
-            while True:
-                try:
-                    if b"READY=1" in ready.recv(4096):
-                        break
-                except socket.timeout:
-                    raise Failure("the recorder is not ready") from None
-        shutil.rmtree(os.path.dirname(path))
+        self.since = os.fstat(self.log.fileno()).st_size
+        self.process = tw.daemon(tw.Settings.tapwatch, "record", "--db", self.db, "--backend", tw.Settings.backend,
+                                 stdout=subprocess.DEVNULL, stderr=self.log)
         if self.down and self.down[-1][1] is None:
             self.down[-1] = (self.down[-1][0], now())
 
