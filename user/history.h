@@ -113,9 +113,18 @@ int history_range(struct history_reader *r, uint64_t since_ns, uint64_t until_ns
 /*
  * The last event before or at a moment: of the greatest seq whose realtime_ns
  * is not after it, in the latest stretch of unstepped clock that began before
- * it. This is the event whose state `list --at` shows. 0; -ENODATA.
+ * it. 0; -ENODATA.
  */
 int history_seq_at(struct history_reader *r, uint64_t realtime_ns, uint64_t *seq);
+
+/*
+ * The state at a moment, as `list --at` shows it: gives the entries of a
+ * snapshot, then the events from there that are dated before or at the moment,
+ * in the order of seq; *seq as of history_seq_at(). What was told late counts
+ * from when it is dated; what is dated later is not given, though it was told
+ * before that. 0; -ENODATA; what fn returned.
+ */
+int history_state_at(struct history_reader *r, uint64_t realtime_ns, history_fn fn, void *ctx, uint64_t *seq);
 
 /* One boot that events are known of, in order of seq. */
 struct history_boot {

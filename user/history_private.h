@@ -11,7 +11,8 @@
  * history_snapshot.c snapshots and segments
  * history_prune.c    retention
  * history_read.c     rows to events
- * history_query.c    which rows: ranges, times, names, snapshots
+ * history_query.c    which rows: ranges, names, snapshots
+ * history_time.c     which rows: times, moments, boots
  * history_verify.c   the chain walked
  */
 #ifndef TW_HISTORY_PRIVATE_H

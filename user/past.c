@@ -228,17 +228,6 @@ static int on_event(void *ctx, const struct event *event)
 	return replay_apply(ctx, event);
 }
 
-static int replay_to(struct history_reader *reader, struct asked *a, struct replay *replay)
-{
-	struct history_query query = { .last = a->seq };
-	int err;
-
-	err = history_snapshot(reader, a->seq, &query.first, on_event, replay);
-	if (!err && query.first <= a->seq)
-		err = history_each(reader, &query, on_event, replay);
-	return err;
-}
-
 static int read_moment(struct history_reader *reader, struct asked *a, struct replay *replay)
 {
 	int err = history_bounds(reader, &a->first, &a->last);
@@ -249,13 +238,12 @@ static int read_moment(struct history_reader *reader, struct asked *a, struct re
 		return err;
 	err = history_head(reader, &a->head);
 	if (!err && a->last)
-		err = history_seq_at(reader, a->at_ns, &a->seq);
+		err = history_state_at(reader, a->at_ns, on_event, replay, &a->seq);
 	if (err == -ENODATA)
 		a->seq = 0;
 	else if (err)
 		return err;
-	err = a->seq ? replay_to(reader, a, replay) : 0;
-	return err ? err : find_doubt(reader, a, replay);
+	return find_doubt(reader, a, replay);
 }
 
 static bool wanted_row(void *ctx, const struct event *event)

@@ -533,6 +533,44 @@ static void test_time(void **state)
 	history_reader_close(r);
 }
 
+static int list_seq(void *ctx, const struct event *event)
+{
+	char *text = ctx;
+
+	sprintf(text + strlen(text), " %s%llu", event->change->event == EV_EXIST ? "exist" : "", (unsigned long long)event->seq);
+	return 0;
+}
+
+static void expect_state_at(struct history_reader *r, uint64_t seconds, uint64_t last, const char *expected)
+{
+	char given[256] = "";
+	uint64_t seq;
+
+	assert_int_equal(history_state_at(r, EPOCH + seconds * SECOND, list_seq, given, &seq), 0);
+	assert_string_equal(given, expected);
+	assert_int_equal(seq, last);
+}
+
+/* What happened after a moment is no part of it, though it was told before something that happened earlier. */
+static void test_told_late(void **state)
+{
+	struct box *box = *state;
+	struct history_reader *r;
+	uint64_t seq;
+
+	APPLY(box, fd_install(10 * SECOND, 101, 5, 1), fd_install(30 * SECOND, 102, 5, 2));
+	history_write_snapshot(box->h, box->b);
+	APPLY(box, fd_close(15 * SECOND, 101, 5, 1), fd_install(40 * SECOND, 103, 5, 3));
+	history_commit(box->h);
+	r = reader(box);
+	assert_int_equal(history_state_at(r, EPOCH + 9 * SECOND, list_seq, NULL, &seq), -ENODATA);
+	expect_state_at(r, 12, 1, " 1");
+	expect_state_at(r, 20, 3, " 1 3");
+	expect_state_at(r, 30, 3, " exist2 exist2 3");
+	expect_state_at(r, 50, 4, " exist2 exist2 3 4");
+	history_reader_close(r);
+}
+
 static int note_address(void *ctx, uint64_t file_id, uint64_t address)
 {
 	if (file_id == 3)
@@ -908,6 +946,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_told_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_recorders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tampering, setup, teardown),
