@@ -418,11 +418,11 @@ static int draw_story(struct history_reader *reader, const struct options *o, co
 static int tell_story(struct history_reader *reader, const struct options *o, const char *name)
 {
 	struct story story;
-	uint64_t last = 0;
-	int err = o->past ? history_seq_at(reader, o->at_ns, &last) : 0;
+	struct history_query query = { 0 };
+	int err = o->past ? history_until(reader, o->at_ns, &query) : 0;
 
 	if (!err)
-		err = story_find(reader, name, last, &story);
+		err = story_find(reader, name, query.last, &story);
 	else
 		memset(&story, 0, sizeof(story));
 	if (err == -ENOENT || err == -ENODATA) {

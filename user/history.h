@@ -84,6 +84,8 @@ typedef int (*history_fn)(void *ctx, const struct event *event);
 
 struct history_query {
 	uint64_t first, last;	/* seq, both inclusive; last 0: no limit */
+	/* not 0: of what follows the event `settled`, that is left out which is dated after it (CLOCK_REALTIME) */
+	uint64_t until_ns, settled;
 	bool reverse;		/* newest first */
 	/*
 	 * When n_ifnames is not 0: only events that a filter by interface name
@@ -111,20 +113,19 @@ int history_event(struct history_reader *r, uint64_t seq, struct event *event);
 int history_range(struct history_reader *r, uint64_t since_ns, uint64_t until_ns, uint64_t *first, uint64_t *last);
 
 /*
- * The last event before or at a moment: of the greatest seq whose realtime_ns
- * is not after it, in the latest stretch of unstepped clock that began before
- * it. 0; -ENODATA.
+ * Limits a query to what had happened by a moment: to events dated before or at
+ * it, of the latest stretch of unstepped clock that began before it. What was
+ * told late counts from when it is dated. Sets last, until_ns and settled
+ * alone. 0; -ENODATA.
  */
-int history_seq_at(struct history_reader *r, uint64_t realtime_ns, uint64_t *seq);
+int history_until(struct history_reader *r, uint64_t realtime_ns, struct history_query *query);
 
 /*
  * The state at a moment, as `list --at` shows it: gives the entries of a
- * snapshot, then the events from there that are dated before or at the moment,
- * in the order of seq; *seq as of history_seq_at(). What was told late counts
- * from when it is dated; what is dated later is not given, though it was told
- * before that. 0; -ENODATA; what fn returned.
+ * snapshot, then the events from there that history_until() leaves, in the
+ * order of seq. *last: seq of the last of them. 0; -ENODATA; what fn returned.
  */
-int history_state_at(struct history_reader *r, uint64_t realtime_ns, history_fn fn, void *ctx, uint64_t *seq);
+int history_state_at(struct history_reader *r, uint64_t realtime_ns, history_fn fn, void *ctx, uint64_t *last);
 
 /* One boot that events are known of, in order of seq. */
 struct history_boot {

@@ -450,13 +450,33 @@ int history_process_netns(struct history_reader *r, uint32_t pid, int (*fn)(void
 	return ret;
 }
 
+struct until {
+	const struct history_query *query;
+	history_fn fn;
+	void *ctx;
+};
+
+static int give_until(void *ctx, const struct event *event)
+{
+	const struct until *u = ctx;
+
+	if (event->seq > u->query->settled && event->realtime_ns > u->query->until_ns)
+		return 0;
+	return u->fn(u->ctx, event);
+}
+
 int history_each(struct history_reader *r, const struct history_query *q, history_fn fn, void *ctx)
 {
+	struct until until = { q, fn, ctx };
 	int64_t first;
 	int ret = history_reader_begin(r);
 
 	if (ret)
 		return ret;
+	if (q->until_ns) {
+		fn = give_until;
+		ctx = &until;
+	}
 	first = reader_first(r);
 	if ((int64_t)q->first > first)
 		first = (int64_t)q->first;

@@ -213,7 +213,7 @@ static int find_moment(struct history_reader *r, uint64_t realtime_ns, struct mo
 	return ret || found ? ret : -ENODATA;
 }
 
-int history_seq_at(struct history_reader *r, uint64_t realtime_ns, uint64_t *seq)
+int history_until(struct history_reader *r, uint64_t realtime_ns, struct history_query *query)
 {
 	struct moment m = { 0 };
 	int ret = history_reader_begin(r);
@@ -222,39 +222,26 @@ int history_seq_at(struct history_reader *r, uint64_t realtime_ns, uint64_t *seq
 		return ret;
 	ret = find_moment(r, realtime_ns, &m);
 	history_reader_end(r);
-	*seq = (uint64_t)m.last;
+	query->last = (uint64_t)m.last;
+	query->settled = (uint64_t)m.settled;
+	query->until_ns = realtime_ns;
 	return ret;
 }
 
-struct until {
-	history_fn fn;
-	void *ctx;
-	uint64_t settled, realtime_ns;
-};
-
-static int until_then(void *ctx, const struct event *event)
+int history_state_at(struct history_reader *r, uint64_t realtime_ns, history_fn fn, void *ctx, uint64_t *last)
 {
-	const struct until *u = ctx;
-
-	return event->seq > u->settled && event->realtime_ns > u->realtime_ns ? 0 : u->fn(u->ctx, event);
-}
-
-int history_state_at(struct history_reader *r, uint64_t realtime_ns, history_fn fn, void *ctx, uint64_t *seq)
-{
-	struct until u = { .fn = fn, .ctx = ctx, .realtime_ns = realtime_ns };
 	struct history_query query = { 0 };
-	struct moment m = { 0 };
 	int ret = history_reader_begin(r);
 
 	if (ret)
 		return ret;
-	ret = find_moment(r, realtime_ns, &m);
-	*seq = query.last = (uint64_t)m.last;
-	u.settled = (uint64_t)m.settled;
+	ret = history_until(r, realtime_ns, &query);
+	*last = query.last;
+	/* a snapshot has all that was told before it */
 	if (!ret)
-		ret = history_snapshot(r, u.settled, &query.first, fn, ctx);
+		ret = history_snapshot(r, query.settled, &query.first, fn, ctx);
 	if (!ret && query.first <= query.last)
-		ret = history_each(r, &query, until_then, &u);
+		ret = history_each(r, &query, fn, ctx);
 	history_reader_end(r);
 	return ret;
 }

@@ -223,10 +223,20 @@ static void conclude(struct inquiry *q)
 
 struct history_side {
 	struct history_reader *reader;
-	uint64_t last;			/* seq up to which it is asked; 0: no limit */
+	struct history_query query;	/* all up to the moment in question, backwards */
 	const char *boot_id;
 	struct process_cache *processes;
 };
+
+static struct history_query about_names(const struct history_side *h, const char *const names[1])
+{
+	struct history_query query = h->query;
+
+	query.ifnames = names;
+	query.n_ifnames = 1;
+	query.no_run_events = true;
+	return query;
+}
 
 static int on_stop(void *ctx, const struct event *event)
 {
@@ -245,7 +255,7 @@ static int on_stop(void *ctx, const struct event *event)
 /* Of the past, whether the machine had ended: its vm-stop has no name to be found by. */
 static int ask_stop(struct inquiry *q, const struct history_side *h)
 {
-	struct history_query query = { .last = h->last, .reverse = true };
+	struct history_query query = h->query;
 
 	return q->vm_pid && !q->gone && !q->processes ? history_each(h->reader, &query, on_stop, q) : 0;
 }
@@ -255,7 +265,7 @@ static int ask_device(struct rows *rows, struct row *row, const struct history_s
 	struct inquiry q = { .rows = rows, .row = row, .boot_id = h->boot_id, .processes = h->processes };
 	char pattern[2 * TW_NAME_LEN + 1];
 	const char *names[] = { pattern };
-	struct history_query query = { .last = h->last, .reverse = true, .ifnames = names, .n_ifnames = 1, .no_run_events = true };
+	struct history_query query = about_names(h, names);
 	int err;
 
 	pattern_of(pattern, row->dev.ifname);
@@ -320,7 +330,7 @@ static int ask_orphan(struct rows *rows, struct row *row, uint64_t device, const
 	struct inquiry q = { .rows = rows, .row = row, .device = device };
 	char pattern[2 * TW_NAME_LEN + 1];
 	const char *names[] = { pattern };
-	struct history_query query = { .last = h->last, .reverse = true, .ifnames = names, .n_ifnames = 1, .no_run_events = true };
+	struct history_query query = about_names(h, names);
 	int err;
 
 	pattern_of(pattern, row->dev.ifname);
@@ -330,7 +340,6 @@ static int ask_orphan(struct rows *rows, struct row *row, uint64_t device, const
 
 static int ask_orphans(struct rows *rows, const struct history_side *h)
 {
-	struct history_query query = { .last = h->last, .reverse = true };
 	struct orphans o = { .rows = rows, .boot_id = h->boot_id };
 	int err = 0;
 
@@ -343,7 +352,7 @@ static int ask_orphans(struct rows *rows, const struct history_side *h)
 	if (!o.devices || !o.files)
 		err = -ENOMEM;
 	else
-		err = history_each(h->reader, &query, on_orphan_event, &o);
+		err = history_each(h->reader, &h->query, on_orphan_event, &o);
 	for (size_t i = 0; i < rows->len && err >= 0; i++)
 		if (o.devices[i])
 			err = ask_orphan(rows, &rows->row[i], o.devices[i], h);
@@ -370,13 +379,13 @@ static int ask_all(struct rows *rows, const struct history_side *h)
 static int ask_history(struct rows *rows, const struct options *o, struct history_reader *reader)
 {
 	char boot_id[BOOT_ID_LEN + 1];
-	struct history_side h = { .reader = reader };
+	struct history_side h = { .reader = reader, .query = { .reverse = true } };
 	int err = history_reader_begin(reader);
 
 	if (err)
 		return err;
 	if (o->past) {
-		err = history_seq_at(reader, o->at_ns, &h.last);
+		err = history_until(reader, o->at_ns, &h.query);
 	} else if (!past_is_present(reader)) {
 		if (!o->quiet)
 			warn_msg("nothing is recorded at present: since when what is left over is so is not known");

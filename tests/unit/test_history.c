@@ -486,12 +486,13 @@ static void test_time(void **state)
 	struct box *box = *state;
 	struct history_reader *r;
 	struct history_boot *boots;
-	uint64_t first, last, seq;
+	struct history_query until = { 0 };
+	uint64_t first, last;
 	size_t n, half;
 
 	r = reader(box);
 	assert_int_equal(history_range(r, 0, 0, &first, &last), -ENODATA);
-	assert_int_equal(history_seq_at(r, EPOCH, &seq), -ENODATA);
+	assert_int_equal(history_until(r, EPOCH, &until), -ENODATA);
 	for (uint64_t i = 0; i < 100; i++) {
 		life(box, i * 10 * SECOND, i + 1);
 		death(box, i * 10 * SECOND, i + 1);
@@ -511,16 +512,16 @@ static void test_time(void **state)
 	assert_int_equal(history_range(r, EPOCH + 500 * SECOND, EPOCH + 510 * SECOND, &first, &last), 0);
 	assert_in_range(first, half / 2 - half / 100, half / 2 + 1);
 	assert_in_range(last, half * 51 / 100, half * 52 / 100 + 1);
-	assert_int_equal(history_seq_at(r, EPOCH + 500 * SECOND - 1, &seq), 0);
-	assert_int_equal(seq, half / 2);
+	assert_int_equal(history_until(r, EPOCH + 500 * SECOND - 1, &until), 0);
+	assert_int_equal(until.last, half / 2);
 	/* within that life: after its first event */
-	assert_int_equal(history_seq_at(r, EPOCH + 500 * SECOND + 2, &seq), 0);
-	assert_int_equal(seq, half / 2 + 1);
-	assert_int_equal(history_seq_at(r, EPOCH + 6000 * SECOND, &seq), 0);
-	assert_int_equal(seq, box->n);
-	assert_int_equal(history_seq_at(r, EPOCH + 2000 * SECOND - 60 * SECOND + 2, &seq), 0);
-	assert_int_equal(seq, half + 1);
-	assert_int_equal(history_seq_at(r, EPOCH - 9999 * SECOND, &seq), -ENODATA);
+	assert_int_equal(history_until(r, EPOCH + 500 * SECOND + 2, &until), 0);
+	assert_int_equal(until.last, half / 2 + 1);
+	assert_int_equal(history_until(r, EPOCH + 6000 * SECOND, &until), 0);
+	assert_int_equal(until.last, box->n);
+	assert_int_equal(history_until(r, EPOCH + 2000 * SECOND - 60 * SECOND + 2, &until), 0);
+	assert_int_equal(until.last, half + 1);
+	assert_int_equal(history_until(r, EPOCH - 9999 * SECOND, &until), -ENODATA);
 
 	assert_int_equal(history_boots(r, &boots, &n), 0);
 	assert_int_equal(n, 2);
@@ -554,8 +555,10 @@ static void expect_state_at(struct history_reader *r, uint64_t seconds, uint64_t
 /* What happened after a moment is no part of it, though it was told before something that happened earlier. */
 static void test_told_late(void **state)
 {
+	struct history_query query = { .reverse = true };
 	struct box *box = *state;
 	struct history_reader *r;
+	char given[64] = "";
 	uint64_t seq;
 
 	APPLY(box, fd_install(10 * SECOND, 101, 5, 1), fd_install(30 * SECOND, 102, 5, 2));
@@ -568,6 +571,9 @@ static void test_told_late(void **state)
 	expect_state_at(r, 20, 3, " 1 3");
 	expect_state_at(r, 30, 3, " exist2 exist2 3");
 	expect_state_at(r, 50, 4, " exist2 exist2 3 4");
+	assert_int_equal(history_until(r, EPOCH + 20 * SECOND, &query), 0);
+	assert_int_equal(history_each(r, &query, list_seq, given), 0);
+	assert_string_equal(given, " 3 1");
 	history_reader_close(r);
 }
 
