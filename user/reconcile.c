@@ -148,42 +148,28 @@ static int by_row(const void *a, const void *b)
 	return compare(&x, &y);
 }
 
+static int key_to_hold(const void *key, const void *hold)
+{
+	struct key at = key_of_hold(*(const struct hold *const *)hold);
+
+	return compare(key, &at);
+}
+
+static int key_to_row(const void *key, const void *row)
+{
+	struct key at = key_of_row(*(const struct row *const *)row);
+
+	return compare(key, &at);
+}
+
 static bool held(const struct work *w, const struct key *key)
 {
-	size_t low = 0, high = w->n_holds;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		struct key at = key_of_hold(w->holds[middle]);
-		int order = compare(&at, key);
-
-		if (!order)
-			return true;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
+	return bsearch(key, w->holds, w->n_holds, sizeof(w->holds[0]), key_to_hold);
 }
 
 static bool was_held(const struct work *w, const struct key *key)
 {
-	size_t low = 0, high = w->n_slots;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		struct key at = key_of_row(w->slots[middle]);
-		int order = compare(&at, key);
-
-		if (!order)
-			return true;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
+	return bsearch(key, w->slots, w->n_slots, sizeof(w->slots[0]), key_to_row);
 }
 
 /* --- telling ----------------------------------------------------------------------------------- */

@@ -11,36 +11,11 @@
 #include <string.h>
 
 #include "../../user/reconcile.h"
-#include "facts.h"
+#include "state.h"
 
 #define NOW 1000	/* when the present state was read */
 
-static struct bindings *b;
-static struct rows old;
 static char text[4096];
-
-static void ignore(void *ctx, const struct change *change)
-{
-	(void)ctx;
-	(void)change;
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	b = bindings_new(ignore, NULL);
-	assert_non_null(b);
-	memset(&old, 0, sizeof(old));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	bindings_free(b);
-	rows_free(&old);
-	return 0;
-}
 
 static void scan(enum scan_mode kind, uint64_t t, const struct tw_event *facts, size_t n)
 {
@@ -107,12 +82,12 @@ static void on_change(void *ctx, const struct change *c, const struct row *row)
 static void expect_told(const char *expected)
 {
 	text[0] = '\0';
-	assert_int_equal(reconcile(&old, b, NOW, on_change, NULL), 0);
+	assert_int_equal(reconcile(&rows, b, NOW, on_change, NULL), 0);
 	assert_string_equal(text, expected);
 }
 
 #define FACTS(...) (struct tw_event[]){ __VA_ARGS__ }, sizeof((struct tw_event[]){ __VA_ARGS__ }) / sizeof(struct tw_event)
-#define was(...) do { scan(SCAN_SEED, 10, FACTS(__VA_ARGS__)); assert_int_equal(rows_collect(&old, b), 0); } while (0)
+#define was(...) do { scan(SCAN_SEED, 10, FACTS(__VA_ARGS__)); assert_int_equal(rows_collect(&rows, b), 0); } while (0)
 #define is(...) scan(SCAN_RESYNC, 20, FACTS(__VA_ARGS__))
 
 static struct tw_event bound(uint32_t pid, int fd, uint64_t file, struct tw_dev d)
@@ -199,9 +174,9 @@ static void test_values(void **state)
 	d.if_flags = IFF_UP;
 	is(scan_dev(0, d));
 	expect_told("mac d1 a#2@7 was :aa; persist d1 a#2@7 on; owner d1 a#2@7; master d1 a#2@7; up d1 a#2@7; ");
-	rows_free(&old);
-	memset(&old, 0, sizeof(old));
-	assert_int_equal(rows_collect(&old, b), 0);
+	rows_free(&rows);
+	memset(&rows, 0, sizeof(rows));
+	assert_int_equal(rows_collect(&rows, b), 0);
 	d.tun_flags &= ~(uint32_t)IFF_PERSIST;
 	d.group = 6;
 	d.master_ifindex = 0;
@@ -219,13 +194,13 @@ static void test_unknown(void **state)
 	d.mac[5] = 0xaa;
 	d.owner = 5;
 	was(scan_dev(0, a()));
-	old.row[0].has = TW_HAS_DEV;
+	rows.row[0].has = TW_HAS_DEV;
 	is(scan_dev(0, d));
 	expect_told("");
-	old.row[0].has = TW_HAS_DEV | TW_HAS_MAC;
+	rows.row[0].has = TW_HAS_DEV | TW_HAS_MAC;
 	expect_told("mac d1 a#2@7 was :00; ");
-	old.row[0].has = TW_HAS_MAC;
-	old.row[0].dev.ifname[0] = 'z';
+	rows.row[0].has = TW_HAS_MAC;
+	rows.row[0].dev.ifname[0] = 'z';
 	expect_told("mac d1 a#2@7 was :00; ");
 }
 

@@ -16,36 +16,9 @@
 #include "../../user/filter.h"
 #include "../../user/labels.h"
 #include "../../user/process.h"
-#include "../../user/rows.h"
-#include "facts.h"
+#include "state.h"
 
 #define INIT 4026531840u
-
-static struct bindings *b;
-static struct rows rows;
-
-static void ignore(void *ctx, const struct change *change)
-{
-	(void)ctx;
-	(void)change;
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	b = bindings_new(ignore, NULL);
-	assert_non_null(b);
-	memset(&rows, 0, sizeof(rows));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	bindings_free(b);
-	rows_free(&rows);
-	return 0;
-}
 
 /* Scans these facts and collects. */
 static void given_facts(const struct tw_event *facts, size_t n)
