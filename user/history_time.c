@@ -15,7 +15,7 @@
 
 /* Events of a scan, and those whose cause was waited for, are told up to so much later than they are dated. */
 #define DISORDER_NS (5 * NSEC_PER_SEC)
-#define DISORDER_EVENTS 256
+#define DISORDER_EVENTS 1024
 
 /* A stretch of events in which the clock was not set. */
 struct stretch {

@@ -255,9 +255,7 @@ static int on_stop(void *ctx, const struct event *event)
 /* Of the past, whether the machine had ended: its vm-stop has no name to be found by. */
 static int ask_stop(struct inquiry *q, const struct history_side *h)
 {
-	struct history_query query = h->query;
-
-	return q->vm_pid && !q->gone && !q->processes ? history_each(h->reader, &query, on_stop, q) : 0;
+	return q->vm_pid && !q->gone && !q->processes ? history_each(h->reader, &h->query, on_stop, q) : 0;
 }
 
 static int ask_device(struct rows *rows, struct row *row, const struct history_side *h)
