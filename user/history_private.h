@@ -76,6 +76,10 @@ struct schema_table {
 };
 extern const struct schema_table schema[T_MAX];
 extern const char history_schema_sql[];
+extern const char history_schema_index_sql[];	/* whatever index there is to be, also in a database of before */
+
+/* What the index of names begins with, as an expression over `name`. */
+#define NAME_STRETCH "seq >> 18"
 
 enum value_type { VALUE_NULL, VALUE_INT, VALUE_BYTES };
 

@@ -258,20 +258,19 @@ static bool wanted(const struct history_query *q, const char *ifname)
 	return false;
 }
 
-/* Devices that had such a name, and events that only asked for one. */
-static int look_up_name(sqlite3_stmt *stmt, sqlite3_value *ifname, struct numbers *devices, struct numbers *seqs)
-{
-	int ret;
+/* What a look-up by name has found. */
+struct named {
+	struct numbers devices;		/* that had such a name */
+	struct numbers *seqs;		/* of events that only asked for one */
+};
 
-	sqlite3_bind_value(stmt, 1, ifname);
-	while ((ret = sqlite3_step(stmt)) == SQLITE_ROW) {
-		if (sqlite3_column_type(stmt, 0) == SQLITE_INTEGER)
-			add_number(devices, sqlite3_column_int64(stmt, 0));
-		else
-			add_number(seqs, sqlite3_column_int64(stmt, 1));
-	}
-	sqlite3_reset(stmt);
-	return ret;
+/* A row: device, seq. */
+static void add_named(struct named *found, sqlite3_stmt *row, int column)
+{
+	if (sqlite3_column_type(row, column) == SQLITE_INTEGER)
+		add_number(&found->devices, sqlite3_column_int64(row, column));
+	else
+		add_number(found->seqs, sqlite3_column_int64(row, column + 1));
 }
 
 /*
@@ -290,84 +289,97 @@ static bool common_prefix(const struct history_query *q, char prefix[TW_NAME_LEN
 	return whole;
 }
 
-/* A name is stored as text where it is clean, else as a blob: asked for as both. */
-static int look_up_one(sqlite3 *db, sqlite3_stmt *rows, const char *ifname, struct numbers *devices, struct numbers *seqs)
+/* The stretches that the index of names consists of: NAME_STRETCH of the first and of the last name. */
+static int name_stretches(sqlite3 *db, int64_t *first, int64_t *last)
 {
-	static const char *const casts[] = { "SELECT CAST(?1 AS TEXT)", "SELECT CAST(?1 AS BLOB)" };
-	sqlite3_stmt *cast;
-	int ret = SQLITE_DONE;
-
-	for (size_t i = 0; ret == SQLITE_DONE && i < 2; i++) {
-		ret = sqlite3_prepare_v2(db, casts[i], -1, &cast, NULL);
-		if (ret != SQLITE_OK)
-			return ret;
-		sqlite3_bind_blob(cast, 1, ifname, (int)strlen(ifname), SQLITE_STATIC);
-		ret = sqlite3_step(cast);
-		if (ret == SQLITE_ROW)
-			ret = look_up_name(rows, sqlite3_column_value(cast, 0), devices, seqs);
-		sqlite3_finalize(cast);
-	}
-	return ret;
+	*first = history_number(db, "SELECT ifnull((SELECT " NAME_STRETCH " FROM name ORDER BY id LIMIT 1), 0)");
+	*last = history_number(db, "SELECT ifnull((SELECT " NAME_STRETCH " FROM name ORDER BY id DESC LIMIT 1), 0)");
+	return *first < 0 || *last < 0 ? -EUCLEAN : 0;
 }
 
-/* From name to name along the index, beginning with those of the prefix: distinct ones are few. */
-static int look_up_all(sqlite3_stmt *next, sqlite3_stmt *rows, const struct history_query *q, const char *prefix,
-		       struct numbers *devices, struct numbers *seqs)
+/* A name is stored as text where it is clean, else as a blob: asked for as both. */
+static int look_up_one(sqlite3 *db, const char *ifname, int64_t stretch, int64_t last, struct named *found)
 {
-	sqlite3_value *at = NULL;
+	sqlite3_stmt *stmt;
+	int ret = sqlite3_prepare_v2(db, "SELECT device, seq FROM name WHERE " NAME_STRETCH " = ?1 "
+				     "AND ifname IN (CAST(?2 AS TEXT), CAST(?2 AS BLOB))", -1, &stmt, NULL);
+
+	if (ret != SQLITE_OK)
+		return history_errno(db, ret);
+	sqlite3_bind_blob(stmt, 2, ifname, (int)strlen(ifname), SQLITE_STATIC);
+	for (ret = SQLITE_DONE; ret == SQLITE_DONE && stretch <= last; stretch++) {
+		sqlite3_bind_int64(stmt, 1, stretch);
+		while ((ret = sqlite3_step(stmt)) == SQLITE_ROW)
+			add_named(found, stmt, 0);
+		sqlite3_reset(stmt);
+	}
+	sqlite3_finalize(stmt);
+	return ret == SQLITE_DONE ? 0 : history_errno(db, ret);
+}
+
+/* Rows in the order of names: each name is looked at once. */
+static int match_rows(sqlite3_stmt *stmt, const struct history_query *q, struct named *found)
+{
+	char ifname[TW_NAME_LEN + 1], before[TW_NAME_LEN + 1] = "";
+	bool match = false, any = false;
 	int ret;
 
-	sqlite3_bind_text(next, 1, prefix, -1, SQLITE_STATIC);
-	sqlite3_bind_int(next, 2, 1);
-	while ((ret = sqlite3_step(next)) == SQLITE_ROW) {
-		char ifname[TW_NAME_LEN + 1];
-		bool text = sqlite3_column_type(next, 0) == SQLITE_TEXT;
-
-		snprintf(ifname, sizeof(ifname), "%.*s", sqlite3_column_bytes(next, 0),
-			 (const char *)sqlite3_column_blob(next, 0));
-		at = sqlite3_value_dup(sqlite3_column_value(next, 0));
-		sqlite3_reset(next);
-		if (wanted(q, ifname)) {
-			ret = look_up_name(rows, at, devices, seqs);
-		} else if (text && strncmp(ifname, prefix, strlen(prefix)) > 0) {
-			/* past them; blobs come after all text */
-			sqlite3_value_free(at);
-			at = NULL;
-			sqlite3_bind_zeroblob(next, 1, 0);
-			continue;
-		} else {
-			ret = SQLITE_DONE;
-		}
-		if (ret != SQLITE_DONE)
-			break;
-		sqlite3_bind_value(next, 1, at);
-		sqlite3_bind_int(next, 2, 0);
-		sqlite3_value_free(at);
-		at = NULL;
+	while ((ret = sqlite3_step(stmt)) == SQLITE_ROW) {
+		snprintf(ifname, sizeof(ifname), "%.*s", sqlite3_column_bytes(stmt, 0),
+			 (const char *)sqlite3_column_blob(stmt, 0));
+		if (!any || strcmp(ifname, before))
+			match = wanted(q, ifname);
+		any = true;
+		memcpy(before, ifname, sizeof(before));
+		if (match)
+			add_named(found, stmt, 1);
 	}
-	sqlite3_value_free(at);
+	sqlite3_reset(stmt);
 	return ret;
 }
 
-static int look_up_names(struct history_reader *r, const struct history_query *q, struct numbers *devices,
-			 struct numbers *seqs)
+static int look_up_range(sqlite3 *db, const char *sql, const char *prefix, int64_t stretch, int64_t last,
+			 const struct history_query *q, struct named *found)
 {
-	sqlite3_stmt *next = NULL, *rows = NULL;
+	char end[TW_NAME_LEN + 2];
+	sqlite3_stmt *stmt;
+	int ret = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+	if (ret != SQLITE_OK)
+		return history_errno(db, ret);
+	/* UTF-8 has no byte 0xff */
+	snprintf(end, sizeof(end), "%s\xff", prefix);
+	sqlite3_bind_text(stmt, 2, prefix, -1, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, 3, end, -1, SQLITE_STATIC);
+	for (ret = SQLITE_DONE; ret == SQLITE_DONE && stretch <= last; stretch++) {
+		sqlite3_bind_int64(stmt, 1, stretch);
+		ret = match_rows(stmt, q, found);
+	}
+	sqlite3_finalize(stmt);
+	return ret == SQLITE_DONE ? 0 : history_errno(db, ret);
+}
+
+#define NAMES "SELECT ifname, device, seq FROM name WHERE " NAME_STRETCH " = ?1 AND "
+
+/* Those that begin with the prefix; and blobs, which are few and come after all text. */
+static int look_up_all(sqlite3 *db, const char *prefix, int64_t stretch, int64_t last, const struct history_query *q,
+		       struct named *found)
+{
+	int ret = look_up_range(db, NAMES "ifname >= ?2 AND ifname < ?3 ORDER BY ifname", prefix, stretch, last, q, found);
+
+	return ret ? ret : look_up_range(db, NAMES "ifname >= x'' ORDER BY ifname", prefix, stretch, last, q, found);
+}
+
+static int look_up_names(struct history_reader *r, const struct history_query *q, struct named *found)
+{
 	char prefix[TW_NAME_LEN + 1];
 	bool whole = common_prefix(q, prefix);
-	int ret = sqlite3_prepare_v2(r->db, "SELECT ifname FROM name WHERE ifname >= ?1 AND (?2 OR ifname > ?1) "
-				     "ORDER BY ifname LIMIT 1", -1, &next, NULL);
+	int64_t stretch, last;
+	int ret = name_stretches(r->db, &stretch, &last);
 
-	if (ret == SQLITE_OK)
-		ret = sqlite3_prepare_v2(r->db, "SELECT DISTINCT device, CASE WHEN device IS NULL THEN seq END FROM name "
-					 "WHERE ifname = ?", -1, &rows, NULL);
-	if (ret == SQLITE_OK && whole)
-		ret = look_up_one(r->db, rows, prefix, devices, seqs);
-	else if (ret == SQLITE_OK)
-		ret = look_up_all(next, rows, q, prefix, devices, seqs);
-	sqlite3_finalize(next);
-	sqlite3_finalize(rows);
-	return ret == SQLITE_DONE ? 0 : history_errno(r->db, ret);
+	if (ret)
+		return ret;
+	return whole ? look_up_one(r->db, prefix, stretch, last, found) : look_up_all(r->db, prefix, stretch, last, q, found);
 }
 
 static int collect(struct history_reader *r, const char *sql, int64_t number, const struct history_query *q, int64_t first,
@@ -392,21 +404,22 @@ static int collect(struct history_reader *r, const char *sql, int64_t number, co
 
 static int find_by_name(struct history_reader *r, const struct history_query *q, int64_t first, struct numbers *seqs)
 {
-	struct numbers devices = { 0 };
-	int ret = look_up_names(r, q, &devices, seqs);
+	struct named found = { .seqs = seqs };
+	struct numbers *devices = &found.devices;
+	int ret = look_up_names(r, q, &found);
 
-	sort_unique(&devices);
-	if (!ret && devices.len > MANY_DEVICES)
+	sort_unique(devices);
+	if (!ret && devices->len > MANY_DEVICES)
 		ret = -E2BIG;
-	for (size_t i = 0; !ret && i < devices.len; i++)
-		ret = collect(r, "SELECT seq FROM event WHERE seq BETWEEN ?1 AND ?2 AND device = ?3", devices.n[i], q, first,
+	for (size_t i = 0; !ret && i < devices->len; i++)
+		ret = collect(r, "SELECT seq FROM event WHERE seq BETWEEN ?1 AND ?2 AND device = ?3", devices->n[i], q, first,
 			      seqs);
 	if (!ret && !q->no_run_events)
 		ret = collect(r, "SELECT seq FROM event INDEXED BY event_run WHERE seq BETWEEN ?1 AND ?2 "
 			      "AND (count IS NOT NULL OR info IS NOT NULL)", 0, q, first, seqs);
-	if (devices.failed || seqs->failed)
+	if (devices->failed || seqs->failed)
 		ret = -ENOMEM;
-	free(devices.n);
+	free(devices->n);
 	sort_unique(seqs);
 	return ret;
 }

@@ -79,6 +79,15 @@ const struct schema_table schema[T_MAX] = {
 	[T_MARK] = { "mark", "id", COLUMNS(mark_columns), 0, true },
 };
 
+/*
+ * In an index of names alone each new name would go to some page of its own, of
+ * thousands; so most of what a commit writes would be that. By stretches of
+ * events it goes into a few dozen. Databases of before have the other.
+ */
+const char history_schema_index_sql[] =
+"CREATE INDEX IF NOT EXISTS name_stretch ON name (" NAME_STRETCH ", ifname, device, seq);"
+"DROP INDEX IF EXISTS name_ifname;";
+
 /* The first two have to stand before the first table. Command lines leave less of a larger page unused. */
 const char history_schema_sql[] =
 "PRAGMA page_size = 8192;"
@@ -99,7 +108,6 @@ const char history_schema_sql[] =
 "CREATE TABLE old (id INTEGER PRIMARY KEY, ifname INTEGER, ifindex INTEGER, netns INTEGER, mac BLOB,"
 " comm INTEGER);"
 "CREATE TABLE name (id INTEGER PRIMARY KEY, ifname, device INTEGER, seq INTEGER);"
-"CREATE INDEX name_ifname ON name (ifname, device, seq);"
 "CREATE TABLE event (seq INTEGER PRIMARY KEY, clock INTEGER, time_ns INTEGER, kind INTEGER, source INTEGER,"
 " process INTEGER, tid INTEGER, fd INTEGER, file INTEGER, device INTEGER, state INTEGER, bits INTEGER,"
 " how INTEGER, old INTEGER, requested INTEGER, error INTEGER, count INTEGER, info INTEGER, vm INTEGER,"

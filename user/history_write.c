@@ -912,6 +912,8 @@ static int configure(struct history *h, bool created)
 	if (created)
 		ret = history_exec(h->db, history_schema_sql);
 	if (!ret)
+		ret = history_exec(h->db, history_schema_index_sql);
+	if (!ret)
 		ret = history_exec(h->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
 				   "PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 33554432;"
 				   "PRAGMA wal_autocheckpoint = 0;");

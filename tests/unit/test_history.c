@@ -584,6 +584,32 @@ static int note_address(void *ctx, uint64_t file_id, uint64_t address)
 	return 0;
 }
 
+/* A database of before has an index of names alone: found by that, too, and by the new one from the next recorder on. */
+static void test_index_of_before(void **state)
+{
+	const char *const name = "ta\nb\xff";
+	struct history_query query = { .ifnames = &name, .n_ifnames = 1, .no_run_events = true };
+	struct box *box = *state;
+	struct history_reader *r;
+	size_t n = 0, again = 0;
+
+	life(box, 0, 1);
+	history_close(box->h);
+	sql(box, "DROP INDEX name_stretch; CREATE INDEX name_ifname ON name (ifname, device, seq)");
+	r = reader(box);
+	assert_int_equal(history_each(r, &query, count, &n), 0);
+	history_reader_close(r);
+	assert_true(n > 1);
+	open_history(box);
+	assert_int_equal(number(box, "SELECT count(*) FROM sqlite_schema WHERE name = 'name_stretch'"), 1);
+	assert_int_equal(number(box, "SELECT count(*) FROM sqlite_schema WHERE name = 'name_ifname'"), 0);
+	r = reader(box);
+	assert_int_equal(history_each(r, &query, count, &again), 0);
+	history_reader_close(r);
+	assert_int_equal(again, n);
+	expect_ok(box);
+}
+
 static void test_restart(void **state)
 {
 	struct box *box = *state;
@@ -953,6 +979,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_told_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_index_of_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_recorders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tampering, setup, teardown),
