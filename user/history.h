@@ -217,7 +217,7 @@ void history_close(struct history *h);
  * batch, provided that history_work() is called when due. Never fails: see
  * history_stuck().
  */
-#define HISTORY_BATCH_MS 100
+#define HISTORY_BATCH_MS 70
 void history_put(struct history *h, const struct event *event);
 
 /*

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "history_private.h"
@@ -128,26 +129,46 @@ void memo_set(struct history *h, const struct memo_key *key, int64_t id)
 
 /* --- dictionaries ------------------------------------------------------------------------- */
 
+#define HUGE_PAGE (2UL << 20)
+
+/*
+ * One piece for all, of huge pages where the kernel has them: each look-up goes
+ * somewhere else, and finding out where a page is costs more than reading it.
+ */
+static struct dict_slot *all_slots(void)
+{
+	size_t n = MEMO_SLOTS, bytes;
+	struct dict_slot *slots;
+
+	for (size_t t = 0; t < T_DICTS; t++)
+		n += sizes[t];
+	bytes = (n * sizeof(*slots) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	slots = aligned_alloc(HUGE_PAGE, bytes);
+	if (!slots)
+		return NULL;
+	madvise(slots, bytes, MADV_HUGEPAGE);
+	memset(slots, 0, n * sizeof(*slots));
+	return slots;
+}
+
 int dict_init(struct history *h)
 {
-	h->memo = calloc(MEMO_SLOTS, sizeof(*h->memo));
-	if (!h->memo)
+	struct dict_slot *slots = all_slots();
+
+	h->memo = slots;
+	if (!slots)
 		return -ENOMEM;
-	if (getrandom(&h->salt, sizeof(h->salt), 0) != sizeof(h->salt))
-		return -EIO;
+	slots += MEMO_SLOTS;
 	for (size_t t = 0; t < T_DICTS; t++) {
 		h->cache[t].size = sizes[t];
-		h->cache[t].slots = calloc(sizes[t], sizeof(*h->cache[t].slots));
-		if (!h->cache[t].slots)
-			return -ENOMEM;
+		h->cache[t].slots = slots;
+		slots += sizes[t];
 	}
-	return 0;
+	return getrandom(&h->salt, sizeof(h->salt), 0) == sizeof(h->salt) ? 0 : -EIO;
 }
 
 void dict_free(struct history *h)
 {
-	for (size_t t = 0; t < T_DICTS; t++)
-		free(h->cache[t].slots);
 	free(h->memo);
 	free(h->raw.data);
 }
