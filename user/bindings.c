@@ -116,16 +116,11 @@ void bindings_tell(struct bindings *b, const struct change *change)
 
 /* --- room to sort in --------------------------------------------------------- */
 
-int room_for(void ***array, size_t *room, size_t count)
-{
-	return array_room(array, room, count, sizeof(**array));
-}
-
 static int room_for_objects(struct bindings *b)
 {
 	size_t count = b->dev_count > b->file_count ? b->dev_count : b->file_count;
 
-	return room_for(&b->object_sort, &b->object_room, count + 1);
+	return ARRAY_ROOM(b->object_sort, b->object_room, count + 1);
 }
 
 /* --- devices ------------------------------------------------------------------- */

@@ -276,7 +276,6 @@ void file_unbind(struct file_node *f, enum file_state state);
 /* The queue of f counts no longer; the file still names its device. */
 void queue_leaves(struct file_node *f);
 
-int room_for(void ***array, size_t *room, size_t count);	/* 0 or -ENOMEM */
 int hold_by_pid(const void *a, const void *b);		/* qsort: pid, fd */
 
 /* Is it time to believe a review? Each as of the object that it is about. */

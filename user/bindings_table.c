@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "bindings_private.h"
 
 /* --- look-ups -------------------------------------------------------------- */
@@ -165,7 +166,7 @@ static int gain(const struct cx *cx, struct proc_node *p, const struct slot_node
 		h->refs++;
 		return 0;
 	}
-	h = room_for(&b->hold_sort, &b->hold_room, b->hold_count + 1) ? NULL : calloc(1, sizeof(*h));
+	h = ARRAY_ROOM(b->hold_sort, b->hold_room, b->hold_count + 1) ? NULL : calloc(1, sizeof(*h));
 	if (!h)
 		return -ENOMEM;
 	h->hold = (struct hold){ .fd = s->slot.fd, .file = s->slot.file, .task = p->task };
@@ -343,7 +344,7 @@ int slot_add(const struct cx *cx, struct fdtab *tab, int fd, struct file_node *f
 	int err = 0;
 	size_t i, n;
 
-	if (!room_for(&b->slot_sort, &b->slot_room, b->slot_count + 1))
+	if (!ARRAY_ROOM(b->slot_sort, b->slot_room, b->slot_count + 1))
 		s = calloc(1, sizeof(*s));
 	*out = s;
 	if (!s)
@@ -394,7 +395,7 @@ int member_add(const struct cx *cx, struct fdtab *tab, const struct tw_task *tas
 	*out = m;
 	if (m)
 		return 0;
-	if (p && !room_for(&b->member_sort, &b->member_room, b->member_count + 1))
+	if (p && !ARRAY_ROOM(b->member_sort, b->member_room, b->member_count + 1))
 		m = calloc(1, sizeof(*m));
 	*out = m;
 	if (!m) {

@@ -134,6 +134,7 @@ static int apply(void *ctx, const struct event *event)
 static int note_address(void *ctx, uint64_t id, uint64_t address)
 {
 	struct past *past = ctx;
+
 	if (ARRAY_ROOM(past->addresses, past->room, past->n_addresses + 1))
 		return -ENOMEM;
 	past->addresses[past->n_addresses++] = (struct file_address){ id, address };

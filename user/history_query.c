@@ -321,15 +321,14 @@ static int look_up_one(sqlite3 *db, const char *ifname, int64_t stretch, int64_t
 static int match_rows(sqlite3_stmt *stmt, const struct history_query *q, struct named *found)
 {
 	char ifname[TW_NAME_LEN + 1], before[TW_NAME_LEN + 1] = "";
-	bool match = false, any = false;
+	bool match = wanted(q, before);
 	int ret;
 
 	while ((ret = sqlite3_step(stmt)) == SQLITE_ROW) {
 		snprintf(ifname, sizeof(ifname), "%.*s", sqlite3_column_bytes(stmt, 0),
 			 (const char *)sqlite3_column_blob(stmt, 0));
-		if (!any || strcmp(ifname, before))
+		if (strcmp(ifname, before))
 			match = wanted(q, ifname);
-		any = true;
 		memcpy(before, ifname, sizeof(before));
 		if (match)
 			add_named(found, stmt, 1);
@@ -423,7 +422,6 @@ static int find_by_name(struct history_reader *r, const struct history_query *q,
 	sort_unique(seqs);
 	return ret;
 }
-
 
 static int each_by_name(struct history_reader *r, const struct history_query *q, int64_t first, history_fn fn, void *ctx)
 {
