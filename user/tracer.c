@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "known_files.h"
@@ -29,7 +30,7 @@ struct tracer {
 	struct bpf_link *links[MAX_LINKS];
 	size_t n_links;
 	struct bpf_link *scan_fds;	/* NULL: not to be had */
-	bool no_filter;			/* the kernel's iterator takes no process (before 6.1) */
+	bool no_filter;			/* the kernel's iterator takes no process, or skips threads of it */
 	struct known_files files;
 	struct scan_light *light;	/* bpf/scan.bpf.c, in place of all the above; NULL: not so */
 	struct ring_buffer *ring;
@@ -317,16 +318,31 @@ static void load_tun_module(void)
 		close(fd);
 }
 
+/*
+ * Before 6.1 the iterator takes no process. And before 6.7 it leaves out each
+ * thread that follows one with the leader's table, though it has one of its own
+ * (task_group_seq_get_next(); mended by c12e785e8648).
+ */
+static bool filter_is_sound(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname kernel;
+
+	return !uname(&kernel) && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 7));
+}
+
 int tracer_open(struct tracer **out, const struct tracer_options *options, char *err, size_t errsize)
 {
 	struct tracer *t = calloc(1, sizeof(*t));
 	int ret = -ENOMEM;
 
 	*out = NULL;
-	if (t)
+	if (t) {
 		t->files.program = -1;
-	if (t)
+		t->no_filter = !filter_is_sound();
 		t->hooks = calloc(hooks_len, sizeof(*t->hooks));
+	}
 	if (!t || !t->hooks) {
 		snprintf(err, errsize, "cannot start the tracer: out of memory");
 		goto fail;
